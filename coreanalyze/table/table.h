@@ -1,0 +1,95 @@
+/* table.h: the tracer's tables, checked: every address, index, size and hash of the layout is untrusted until here. */
+#ifndef CA_TABLE_TABLE_H
+#define CA_TABLE_TABLE_H
+
+#include "../../tracer/layout.h"
+#include "../source/source.h"
+
+enum ca_route { /* how the root was found; each can be tried alone */
+    CA_ROUTE_PREFERRED = 1,
+    CA_ROUTE_SYMBOL = 2, /* the caller's hint, else .dynsym of the files of the target's modules */
+    CA_ROUTE_NOTE = 4,   /* ELF note in the dumped first page of a module */
+    CA_ROUTE_SCAN = 8,   /* page starts of all readable memory */
+    CA_ROUTE_ALL = 15,
+};
+
+/* Address of a root whose magic, byte order, self address and sizes are right; 0 with an error (CA_NOTHING): no tracer found, a
+ * newer major version (both versions named), ... */
+uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned routes, enum ca_route *ret_route,
+                       struct ca_error **ret_error);
+
+struct ca_module {
+    uint64_t start, end, bias;
+    uint64_t loaded_time, unloaded_time; /* ns since the epoch; unloaded 0 = still loaded */
+    char *path;                          /* as the process had it; may be "" */
+    uint8_t build_id[TM_BUILD_ID_MAX];
+    uint32_t build_id_length;
+};
+
+struct ca_block {
+    uint64_t address, size;
+    uint64_t time, order; /* 0 without detail */
+    uint32_t domain, stack, thread;
+};
+
+/* An operation that was under way. */
+struct ca_in_flight {
+    uint32_t tid;
+    uint32_t level;
+    uint32_t code;   /* enum tm_operation_code */
+    bool after;      /* shown as already done */
+    bool ambiguous;  /* cannot be told: the answer is partial */
+    uint64_t address, new_address, size;
+};
+
+/* What the answer rests on; every command prints it. */
+struct ca_coverage {
+    uint64_t blocks;
+    uint64_t dropped;         /* blocks not recorded, counted by the tracer */
+    uint64_t dropped_size;
+    uint64_t in_flight;
+    uint64_t sample_bytes;    /* 0 = every block */
+    uint64_t rejected;        /* records whose checks failed */
+    uint64_t missing_bytes;   /* of tables that the source does not have */
+    bool truncated;           /* missing_bytes or a truncated source: totals are lower bounds */
+};
+
+struct ca_table {
+    struct tm_root root; /* as read; fields the writer did not have are 0 */
+    uint64_t address;    /* of the root */
+    enum ca_route route;
+    struct ca_module *modules; /* index = module index; [0] is unused */
+    size_t module_count;
+    struct tm_frame *frames; /* index = frame id; [0] is unused */
+    size_t frame_count;
+    struct tm_stack *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
+    size_t stack_count;
+    struct tm_stack_stats *stats; /* index = stack id, shards added up; NULL without TM_FEATURE_STATS */
+    struct ca_in_flight *in_flight;
+    size_t in_flight_count;
+    struct ca_coverage coverage; /* blocks: from counters until the blocks were read */
+    uint64_t current, peak;      /* bytes, exact as design says; operations in flight as shown */
+    uint64_t newest_time;        /* newest time stamp in the tables, ns; 0 without detail */
+    struct ca_table_private *internal;
+};
+
+struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error);
+void ca_table_destroy(struct ca_table *table);
+
+/* Frame ids of a stack, most recent first, at most `capacity`; returns the depth. */
+size_t ca_table_stack(const struct ca_table *table, uint32_t stack, uint32_t *frames, size_t capacity);
+
+/* Live count and size per stack (index = stack id, stack_count elements, caller frees with free()), domain by domain: of every
+ * domain when domain is UINT32_MAX. Exact: from the live words, operations in flight as shown. */
+struct ca_stack_weight {
+    uint64_t count, size;
+};
+bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                    struct ca_error **ret_error);
+/* Every live block in order of domain and address; stops when `each` returns false. */
+bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
+                         void *context, struct ca_error **ret_error);
+/* Domains in use, ascending; caller frees with free(). */
+bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count, struct ca_error **ret_error);
+
+#endif

@@ -1,0 +1,547 @@
+/* layout.h: the memory layout that the tracer writes and every reader reads.
+ *
+ * This header is the whole contract between a traced process and the tools that look at it from
+ * outside (or at its core file). docs/layout.md explains it to somebody who writes a second reader.
+ *
+ * Conventions
+ *   - All integers are little-endian and fixed-width. Every address is a virtual address of the traced process.
+ *   - A zeroed element is an empty element. Elements never move while the process lives.
+ *   - Multi-word elements are written first and published last by one aligned store (release order); the word that
+ *     publishes is named in the comment of its structure.
+ *   - Within one major version, fields are only added at the end of a structure or in reserved space: readers take
+ *     element sizes from the region table and must accept larger ones.
+ */
+#ifndef TM_LAYOUT_H
+#define TM_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TM_LAYOUT_MAJOR 0
+#define TM_LAYOUT_MINOR 1
+
+/* 16 bytes each, no terminating NUL counted. The first byte is no ASCII so that text never matches. */
+#define TM_ROOT_MAGIC   "\x89tm-root\r\n\x1a\n\0\0\0"
+#define TM_BEACON_MAGIC "\x89tm-beacon\r\n\x1a\n\0"
+#define TM_MAGIC_SIZE   16
+
+#define TM_BYTE_ORDER_PROBE UINT64_C(0x0102030405060708)
+
+/* Where the tracer asks for its tables: below the heap and the libraries of a PIE, so that they come first in a core
+ * file and survive its truncation. The root page is at the start of the first of these that is free. */
+#define TM_PREFERRED_ADDRESS UINT64_C(0x2000000000)
+/* Tables that readers do not need (hash indexes, caches) are put from here on and marked MADV_DONTDUMP. */
+#define TM_PRIVATE_ADDRESS   UINT64_C(0x3000000000)
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Beacon: a small object inside the tracer's own image, exported as the dynamic symbol `tm_table` and pointed to by
+ * an ELF note, for readers that do not find the root at its preferred address.
+ *
+ * The note: section .note.tm, name "tm", type TM_NOTE_TYPE, descriptor = one int64_t at 8-byte alignment that holds
+ * (address of tm_table) - (address of the descriptor itself), fixed at link time.
+ */
+#define TM_NOTE_NAME "tm"
+#define TM_NOTE_TYPE 0x746d0001
+
+struct tm_beacon {
+    uint8_t magic[TM_MAGIC_SIZE]; /* TM_BEACON_MAGIC */
+    uint64_t self;                /* address of this object; 0 before the tracer has initialised */
+    uint64_t root;                /* address of struct tm_root; 0 = no root yet */
+    uint32_t major;               /* as in the root, for readers that cannot reach the root */
+    uint32_t minor;
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Root
+ */
+enum tm_state {
+    TM_STATE_INITIALISING = 0,
+    TM_STATE_STOPPED = 1, /* loaded, not tracing */
+    TM_STATE_TRACING = 2,
+    TM_STATE_FAILED = 3, /* could not initialise: never traces */
+};
+
+/* tm_root.features: what this process records */
+#define TM_FEATURE_DETAIL   UINT64_C(0x01) /* LIVE and WIDE elements carry thread, time and order */
+#define TM_FEATURE_STATS    UINT64_C(0x02) /* STATS region is kept */
+#define TM_FEATURE_SAMPLED  UINT64_C(0x04) /* sample_bytes != 0 */
+#define TM_FEATURE_MMAP     UINT64_C(0x08) /* anonymous mmap is recorded as domain 1 */
+#define TM_FEATURE_FREED    UINT64_C(0x10) /* HISTORY region is kept */
+#define TM_FEATURE_INHERITED UINT64_C(0x20) /* this process is the child of a fork: earlier records are its parent's */
+
+/* tm_root.request: written by a debugger, obeyed by the tracer at its next operation, then set back to 0 */
+enum tm_request {
+    TM_REQUEST_NONE = 0,
+    TM_REQUEST_START = 1, /* request_argument = traceback limit */
+    TM_REQUEST_STOP = 2,
+    TM_REQUEST_CLEAR = 3,
+    TM_REQUEST_RESET_PEAK = 4,
+};
+
+#define TM_REGION_MAX 32
+
+/* One table. Element i of a region is found like this, for every kind:
+ *     segment  = i >> segment_shift;  within = i & ((1 << segment_shift) - 1)
+ *     middle_bits == 0:  base = u64 at directory + 8 * segment
+ *     middle_bits != 0:  middle = u64 at directory + 8 * (segment >> middle_bits)
+ *                        base = middle ? u64 at middle + 8 * (segment & ((1 << middle_bits) - 1)) : 0
+ *     base == 0: that segment does not exist, its elements are empty; otherwise
+ *     element  = base + within * element_size
+ * directory has directory_length words, a middle table 1 << middle_bits. A segment is committed memory in full.
+ */
+struct tm_region {
+    uint32_t kind;             /* enum tm_region_kind; 0 = unused descriptor. Published last */
+    uint32_t shard;            /* regions of one kind with different shards are added up by readers */
+    uint32_t element_size;     /* bytes, multiple of 4 */
+    uint32_t segment_shift;    /* log2 of the elements of a segment */
+    uint64_t directory;        /* address of the segment directory */
+    uint32_t directory_length; /* words in the directory */
+    uint32_t middle_bits;      /* 0 = one level */
+    uint32_t key_shift;        /* LIVE: element index = block address >> key_shift. Otherwise 0 */
+    uint32_t flags;            /* 0 */
+    uint64_t count;            /* elements handed out so far, an upper bound; UINT64_MAX = sparse, walk the directory */
+    uint64_t committed;        /* bytes of segments and directories */
+    uint64_t reserved;
+};
+
+enum tm_region_kind {
+    TM_REGION_NONE = 0,
+    TM_REGION_THREADS = 1,      /* struct tm_thread */
+    TM_REGION_MODULES = 2,      /* struct tm_module */
+    TM_REGION_STRINGS = 3,      /* bytes; a string never crosses a segment */
+    TM_REGION_FRAMES = 4,       /* struct tm_frame; index = frame id, 0 unused */
+    TM_REGION_STACKS = 5,       /* struct tm_stack; index = stack id, 0 unused, 1 = unknown */
+    TM_REGION_STACK_FRAMES = 6, /* uint32_t frame ids */
+    TM_REGION_LIVE = 7,         /* uint64_t live words, or struct tm_live_detail with TM_FEATURE_DETAIL */
+    TM_REGION_STATS = 8,        /* struct tm_stack_stats, index = stack id */
+    TM_REGION_WIDE = 9,         /* struct tm_wide */
+    TM_REGION_HISTORY = 10,     /* struct tm_freed */
+};
+
+/* Self-description: where a field lies in its structure, so that a reader need not trust its own header. */
+struct tm_field {
+    uint16_t structure; /* enum tm_structure */
+    uint16_t field;     /* ordinal of the field in the order of this header, from 0 */
+    uint16_t offset;    /* bytes from the start of the structure */
+    uint16_t size;      /* bytes */
+};
+
+enum tm_structure {
+    TM_STRUCTURE_ROOT = 1,
+    TM_STRUCTURE_REGION = 2,
+    TM_STRUCTURE_THREAD = 3,
+    TM_STRUCTURE_OPERATION = 4,
+    TM_STRUCTURE_MODULE = 5,
+    TM_STRUCTURE_FRAME = 6,
+    TM_STRUCTURE_STACK = 7,
+    TM_STRUCTURE_STATS = 8,
+    TM_STRUCTURE_LIVE_DETAIL = 9,
+    TM_STRUCTURE_WIDE = 10,
+    TM_STRUCTURE_FREED = 11,
+};
+
+struct tm_root {
+    uint8_t magic[TM_MAGIC_SIZE]; /* TM_ROOT_MAGIC; written last during initialisation */
+    uint32_t major;               /* a reader refuses a larger one than its own */
+    uint32_t minor;
+    uint64_t byte_order;          /* TM_BYTE_ORDER_PROBE */
+    uint32_t header_size;         /* sizeof(struct tm_root) of the writer */
+    uint32_t machine;             /* ELF e_machine: 62 = x86-64, 183 = aarch64 */
+    uint64_t self;                /* address of this root; a copy elsewhere is not the root */
+    uint64_t start_time;          /* CLOCK_REALTIME, ns, when the tracer initialised */
+    uint32_t pid;                 /* the process these tables belong to; a fork's child writes its own */
+    uint32_t state;               /* enum tm_state */
+    uint64_t features;            /* TM_FEATURE_* */
+    uint32_t traceback_limit;     /* physical frames kept per traceback, 1..65535; what start last used, first 1 */
+    uint32_t region_count;        /* used descriptors in regions[] */
+    uint32_t region_size;         /* sizeof(struct tm_region) of the writer */
+    uint32_t field_count;
+    uint64_t fields;              /* address of field_count struct tm_field */
+    uint64_t sample_bytes;        /* mean bytes between samples, 0 = every block */
+    uint64_t max_bytes;           /* cap on the tracer's own memory, 0 = none */
+    uint64_t freed_count;         /* capacity of the history of freed blocks */
+    uint64_t generation;          /* of the traces, from 1; a clear or a start adds 1: older records are void */
+    uint64_t current;             /* bytes, folded: add nothing; the exact value is the sum over the threads' counters */
+    uint64_t peak;                /* bytes; largest folded value since start, clear or reset. Readers show max(peak, current) */
+    uint64_t peak_epoch;          /* advances when memory first falls after a new peak */
+    uint64_t fold_bytes;          /* peak may be short by at most this much per thread, 0 while one thread allocates */
+    uint64_t committed_bytes;     /* the tracer's own memory, all tables, private ones too */
+    uint64_t private_bytes;       /* thereof marked MADV_DONTDUMP */
+    uint64_t dropped_count;       /* blocks not recorded for want of memory or of a thread slot, beside those in threads */
+    uint64_t dropped_size;
+    uint64_t anomaly_count;       /* a live word was overwritten by a second malloc of one address: a free was missed */
+    uint32_t request;             /* enum tm_request */
+    uint32_t request_argument;
+    uint64_t reserved[8];
+    struct tm_region regions[TM_REGION_MAX];
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Live blocks of domain 0
+ *
+ * A live word is 0 = no block here, else
+ *     bits  0..34  requested size in bytes; TM_LIVE_SIZE_WIDE = the block is in WIDE, this word only says so
+ *     bit  35      TM_LIVE_OFFSET: the block begins 16 bytes after index << key_shift
+ *     bits 36..62  stack id, never 0
+ *     bit  63      generation & 1
+ * A word whose bit 63 differs from the root's generation & 1 is void (left by a clear that is not swept yet).
+ * The word itself publishes.
+ *     address = (index << key_shift) + (word & TM_LIVE_OFFSET ? 16 : 0)
+ * key_shift is 5 where blocks begin at least 32 bytes apart (glibc), else 4 (then bit 35 is never set). A block whose
+ * address is no multiple of 16 is in WIDE.
+ */
+#define TM_LIVE_SIZE_MASK   ((UINT64_C(1) << 35) - 1)
+#define TM_LIVE_SIZE_WIDE   TM_LIVE_SIZE_MASK
+#define TM_LIVE_OFFSET      (UINT64_C(1) << 35)
+#define TM_LIVE_STACK_SHIFT 36
+#define TM_LIVE_STACK_BITS  27
+#define TM_LIVE_STACK_MAX   ((UINT32_C(1) << TM_LIVE_STACK_BITS) - 1)
+#define TM_LIVE_GENERATION  (UINT64_C(1) << 63)
+
+/* LIVE element when TM_FEATURE_DETAIL is set. word is written last and cleared first. */
+struct tm_live_detail {
+    uint64_t word;   /* live word */
+    uint64_t time;   /* CLOCK_REALTIME, ns */
+    uint64_t order;  /* sequence number of the allocation in the process, from 1; within a thread strictly growing */
+    uint32_t thread; /* kernel thread id */
+    uint32_t reserved;
+};
+
+/* A block that has no live word: other domains, addresses or sizes that do not fit. state publishes. */
+enum tm_wide_state {
+    TM_WIDE_EMPTY = 0,
+    TM_WIDE_BUSY = 1, /* being written: no block */
+    TM_WIDE_LIVE = 2,
+    TM_WIDE_DEAD = 3, /* was a block, may be used again */
+};
+
+struct tm_wide {
+    uint64_t state;      /* enum tm_wide_state | generation << 8 */
+    uint64_t address;
+    uint64_t size;
+    uint32_t domain;     /* 0 = malloc family, 1 = anonymous mmap, others = tm_track */
+    uint32_t stack;      /* stack id */
+    uint64_t time;       /* as in tm_live_detail; 0 without TM_FEATURE_DETAIL */
+    uint64_t order;
+    uint32_t thread;
+    uint32_t reserved;
+    uint64_t reserved2;
+};
+
+/* A freed block (ring, oldest overwritten). order publishes: 0 = being written. */
+struct tm_freed {
+    uint64_t order;      /* sequence number of the free, from 1 */
+    uint64_t address;
+    uint64_t size;
+    uint64_t allocated_time;
+    uint64_t freed_time;
+    uint32_t allocated_thread;
+    uint32_t freed_thread;
+    uint32_t allocated_stack;
+    uint32_t freed_stack;
+    uint32_t domain;
+    uint32_t reserved;
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Tracebacks
+ */
+
+/* One distinct code position. Never reused, also when the code there is unloaded and other code takes its place
+ * (that gets a new frame id with another module). word publishes. */
+struct tm_frame {
+    uint64_t word;   /* bits 56..63 enum tm_frame_kind, bits 0..55 address */
+    uint32_t module; /* index into MODULES, 0 = none known */
+    uint32_t flags;  /* 0 */
+};
+
+enum tm_frame_kind {
+    TM_FRAME_RETURN = 0,      /* return address: the call is before it, look up address - 1 */
+    TM_FRAME_INTERRUPTED = 1, /* program counter that a signal interrupted: look up as it is */
+    TM_FRAME_INTERPRETED = 2, /* reserved: low bits index a table of file, line and function in STRINGS */
+};
+#define TM_FRAME_KIND_SHIFT   56
+#define TM_FRAME_ADDRESS_MASK ((UINT64_C(1) << 56) - 1)
+
+/* tm_stack.flags */
+#define TM_STACK_TRUNCATED 0x1 /* cut by the traceback limit */
+#define TM_STACK_NO_DEPTH  0x2 /* total_nframe is not known */
+#define TM_STACK_BROKEN    0x4 /* the walk ended before the outermost frame: no unwind information there */
+#define TM_STACK_GUESSED   0x8 /* some frames come from a frame-pointer chain */
+
+/* One distinct traceback: its own frames, most recent first, then the oldest `shared` frames of its parent.
+ * Depth = own + shared; at most 65535. Stack 1 has depth 0 and means "unknown". check publishes. */
+struct tm_stack {
+    uint32_t check;        /* tm_stack_check() of the record, never 0 */
+    uint32_t frames;       /* index of the first own frame in STACK_FRAMES */
+    uint32_t parent;       /* stack id, smaller than this one's; 0 = none */
+    uint16_t own;          /* number of own frames */
+    uint16_t shared;       /* number of frames taken from the old end of the parent's traceback */
+    uint16_t total_nframe; /* physical depth of the stack when it was walked, saturating at 65535 */
+    uint16_t flags;        /* TM_STACK_* */
+    uint32_t reserved;
+};
+
+/* Counters of one stack, generation-checked: void unless generation equals the root's. Kept with TM_FEATURE_STATS. */
+struct tm_stack_stats {
+    uint64_t live_count;
+    uint64_t live_size;
+    uint64_t total_count; /* since start */
+    uint64_t total_size;
+    uint64_t peak_count;  /* live values at the moment of the process's peak, if peak_epoch is the root's; */
+    uint64_t peak_size;   /* otherwise live_count and live_size are those values */
+    uint64_t peak_epoch;
+    uint64_t generation;
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Modules: an object file mapped into the process. start publishes.
+ */
+#define TM_BUILD_ID_MAX 32
+
+struct tm_module {
+    uint64_t start;         /* lowest mapped address */
+    uint64_t end;           /* first address after the last mapped segment */
+    uint64_t bias;          /* run-time address = bias + address in the ELF file */
+    uint64_t loaded_time;   /* CLOCK_REALTIME, ns, when the tracer first saw it */
+    uint64_t unloaded_time; /* 0 = still loaded as far as the tracer knows */
+    uint32_t path;          /* index into STRINGS */
+    uint32_t path_length;   /* bytes, without NUL */
+    uint32_t build_id_length; /* bytes, 0 = it has none */
+    uint32_t flags;         /* 0 */
+    uint8_t build_id[TM_BUILD_ID_MAX];
+    uint64_t reserved[5];
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Threads. A slot is used by one thread at a time and its counters stay valid when another thread takes it over.
+ */
+enum tm_operation_code {
+    TM_OPERATION_NONE = 0,
+    TM_OPERATION_ALLOCATE = 1,   /* new_address is 0 until the allocator has answered */
+    TM_OPERATION_FREE = 2,
+    TM_OPERATION_REALLOCATE = 3, /* address = old block, new_address = 0 until the allocator has answered */
+    TM_OPERATION_TRACK = 4,
+    TM_OPERATION_UNTRACK = 5,
+    TM_OPERATION_CONTROL = 6,    /* start, stop, clear, reset */
+};
+
+/* One operation in flight, and the counters of the operations that this level has completed. Level 0 is the thread
+ * itself, level n a signal handler that interrupted the tracer n times. code is written last and cleared first.
+ *
+ * Reading an operation in flight:
+ *   ALLOCATE    new_address has a valid live word: shown as after, else as before
+ *   FREE        address still has `entry` as its live word: before, else after
+ *   REALLOCATE  new_address has a live word with stack `stack` and size `size`: after; else before: the old block
+ *               (address, entry) is present even where its live word is already cleared
+ * While an operation is in flight `before` holds what the four counters were when it began; readers use those and
+ * apply the operation themselves. */
+struct tm_operation {
+    uint32_t code;        /* enum tm_operation_code. Publishes */
+    uint32_t domain;
+    uint64_t address;
+    uint64_t new_address;
+    uint64_t size;        /* requested size of the new block */
+    uint64_t entry;       /* live word that address had before */
+    uint32_t stack;       /* stack id of the call */
+    uint32_t flags;
+    uint64_t stack_pointer; /* of the caller: a slot below the thread's stack pointer was left by longjmp */
+    uint64_t generation;  /* the counters below belong to this generation, else they are void */
+    uint64_t allocated_count;
+    uint64_t allocated_size;
+    uint64_t freed_count;
+    uint64_t freed_size;
+    uint64_t before[4];   /* allocated_count, allocated_size, freed_count, freed_size */
+};
+
+#define TM_OPERATION_LEVELS 3
+
+enum tm_thread_state {
+    TM_THREAD_FREE = 0,
+    TM_THREAD_USED = 1,
+    TM_THREAD_ENDED = 2, /* may be taken over */
+};
+
+struct tm_thread {
+    uint32_t tid;   /* kernel thread id of the (last) owner */
+    uint32_t state; /* enum tm_thread_state */
+    uint64_t dropped_count; /* allocations that were not recorded */
+    uint64_t dropped_size;
+    uint64_t order; /* allocations that this slot has numbered */
+    uint64_t reserved[4];
+    struct tm_operation operations[TM_OPERATION_LEVELS];
+};
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * What both sides compute
+ */
+
+/* check of a stack record: FNV-1a, 32 bits, over parent, shared, total_nframe, flags and the own frame ids, each as
+ * the bytes of a little-endian uint32_t; 0 is replaced by 1. */
+static inline uint32_t tm_check_step(uint32_t check, uint32_t word)
+{
+    for (int byte = 0; byte < 4; byte++) {
+        check = (check ^ ((word >> (8 * byte)) & 0xff)) * UINT32_C(16777619);
+    }
+    return check;
+}
+
+static inline uint32_t tm_stack_check(const struct tm_stack *stack, const uint32_t *own_frames)
+{
+    uint32_t check = UINT32_C(2166136261);
+    check = tm_check_step(check, stack->parent);
+    check = tm_check_step(check, stack->shared);
+    check = tm_check_step(check, stack->total_nframe);
+    check = tm_check_step(check, stack->flags);
+    for (unsigned i = 0; i < stack->own; i++) {
+        check = tm_check_step(check, own_frames[i]);
+    }
+    return check ? check : 1;
+}
+
+/* One assertion per field: a change of the layout fails to build until the version is bumped. */
+#define TM_ASSERT_FIELD(type, field, offset, size)                                                       \
+    _Static_assert(offsetof(struct type, field) == (offset) && sizeof(((struct type *)0)->field) == (size), \
+                   "layout of " #type "." #field " changed")
+
+TM_ASSERT_FIELD(tm_beacon, magic, 0, 16);
+TM_ASSERT_FIELD(tm_beacon, self, 16, 8);
+TM_ASSERT_FIELD(tm_beacon, root, 24, 8);
+TM_ASSERT_FIELD(tm_beacon, major, 32, 4);
+TM_ASSERT_FIELD(tm_beacon, minor, 36, 4);
+
+TM_ASSERT_FIELD(tm_region, kind, 0, 4);
+TM_ASSERT_FIELD(tm_region, shard, 4, 4);
+TM_ASSERT_FIELD(tm_region, element_size, 8, 4);
+TM_ASSERT_FIELD(tm_region, segment_shift, 12, 4);
+TM_ASSERT_FIELD(tm_region, directory, 16, 8);
+TM_ASSERT_FIELD(tm_region, directory_length, 24, 4);
+TM_ASSERT_FIELD(tm_region, middle_bits, 28, 4);
+TM_ASSERT_FIELD(tm_region, key_shift, 32, 4);
+TM_ASSERT_FIELD(tm_region, flags, 36, 4);
+TM_ASSERT_FIELD(tm_region, count, 40, 8);
+TM_ASSERT_FIELD(tm_region, committed, 48, 8);
+TM_ASSERT_FIELD(tm_region, reserved, 56, 8);
+
+TM_ASSERT_FIELD(tm_root, magic, 0, 16);
+TM_ASSERT_FIELD(tm_root, major, 16, 4);
+TM_ASSERT_FIELD(tm_root, minor, 20, 4);
+TM_ASSERT_FIELD(tm_root, byte_order, 24, 8);
+TM_ASSERT_FIELD(tm_root, header_size, 32, 4);
+TM_ASSERT_FIELD(tm_root, machine, 36, 4);
+TM_ASSERT_FIELD(tm_root, self, 40, 8);
+TM_ASSERT_FIELD(tm_root, start_time, 48, 8);
+TM_ASSERT_FIELD(tm_root, pid, 56, 4);
+TM_ASSERT_FIELD(tm_root, state, 60, 4);
+TM_ASSERT_FIELD(tm_root, features, 64, 8);
+TM_ASSERT_FIELD(tm_root, traceback_limit, 72, 4);
+TM_ASSERT_FIELD(tm_root, region_count, 76, 4);
+TM_ASSERT_FIELD(tm_root, region_size, 80, 4);
+TM_ASSERT_FIELD(tm_root, field_count, 84, 4);
+TM_ASSERT_FIELD(tm_root, fields, 88, 8);
+TM_ASSERT_FIELD(tm_root, sample_bytes, 96, 8);
+TM_ASSERT_FIELD(tm_root, max_bytes, 104, 8);
+TM_ASSERT_FIELD(tm_root, freed_count, 112, 8);
+TM_ASSERT_FIELD(tm_root, generation, 120, 8);
+TM_ASSERT_FIELD(tm_root, current, 128, 8);
+TM_ASSERT_FIELD(tm_root, peak, 136, 8);
+TM_ASSERT_FIELD(tm_root, peak_epoch, 144, 8);
+TM_ASSERT_FIELD(tm_root, fold_bytes, 152, 8);
+TM_ASSERT_FIELD(tm_root, committed_bytes, 160, 8);
+TM_ASSERT_FIELD(tm_root, private_bytes, 168, 8);
+TM_ASSERT_FIELD(tm_root, dropped_count, 176, 8);
+TM_ASSERT_FIELD(tm_root, dropped_size, 184, 8);
+TM_ASSERT_FIELD(tm_root, anomaly_count, 192, 8);
+TM_ASSERT_FIELD(tm_root, request, 200, 4);
+TM_ASSERT_FIELD(tm_root, request_argument, 204, 4);
+TM_ASSERT_FIELD(tm_root, reserved, 208, 64);
+TM_ASSERT_FIELD(tm_root, regions, 272, 64 * TM_REGION_MAX);
+
+TM_ASSERT_FIELD(tm_live_detail, word, 0, 8);
+TM_ASSERT_FIELD(tm_live_detail, time, 8, 8);
+TM_ASSERT_FIELD(tm_live_detail, order, 16, 8);
+TM_ASSERT_FIELD(tm_live_detail, thread, 24, 4);
+TM_ASSERT_FIELD(tm_live_detail, reserved, 28, 4);
+
+TM_ASSERT_FIELD(tm_wide, state, 0, 8);
+TM_ASSERT_FIELD(tm_wide, address, 8, 8);
+TM_ASSERT_FIELD(tm_wide, size, 16, 8);
+TM_ASSERT_FIELD(tm_wide, domain, 24, 4);
+TM_ASSERT_FIELD(tm_wide, stack, 28, 4);
+TM_ASSERT_FIELD(tm_wide, time, 32, 8);
+TM_ASSERT_FIELD(tm_wide, order, 40, 8);
+TM_ASSERT_FIELD(tm_wide, thread, 48, 4);
+TM_ASSERT_FIELD(tm_wide, reserved, 52, 4);
+TM_ASSERT_FIELD(tm_wide, reserved2, 56, 8);
+
+TM_ASSERT_FIELD(tm_freed, order, 0, 8);
+TM_ASSERT_FIELD(tm_freed, address, 8, 8);
+TM_ASSERT_FIELD(tm_freed, size, 16, 8);
+TM_ASSERT_FIELD(tm_freed, allocated_time, 24, 8);
+TM_ASSERT_FIELD(tm_freed, freed_time, 32, 8);
+TM_ASSERT_FIELD(tm_freed, allocated_thread, 40, 4);
+TM_ASSERT_FIELD(tm_freed, freed_thread, 44, 4);
+TM_ASSERT_FIELD(tm_freed, allocated_stack, 48, 4);
+TM_ASSERT_FIELD(tm_freed, freed_stack, 52, 4);
+TM_ASSERT_FIELD(tm_freed, domain, 56, 4);
+TM_ASSERT_FIELD(tm_freed, reserved, 60, 4);
+
+TM_ASSERT_FIELD(tm_frame, word, 0, 8);
+TM_ASSERT_FIELD(tm_frame, module, 8, 4);
+TM_ASSERT_FIELD(tm_frame, flags, 12, 4);
+
+TM_ASSERT_FIELD(tm_stack, check, 0, 4);
+TM_ASSERT_FIELD(tm_stack, frames, 4, 4);
+TM_ASSERT_FIELD(tm_stack, parent, 8, 4);
+TM_ASSERT_FIELD(tm_stack, own, 12, 2);
+TM_ASSERT_FIELD(tm_stack, shared, 14, 2);
+TM_ASSERT_FIELD(tm_stack, total_nframe, 16, 2);
+TM_ASSERT_FIELD(tm_stack, flags, 18, 2);
+TM_ASSERT_FIELD(tm_stack, reserved, 20, 4);
+
+TM_ASSERT_FIELD(tm_stack_stats, live_count, 0, 8);
+TM_ASSERT_FIELD(tm_stack_stats, live_size, 8, 8);
+TM_ASSERT_FIELD(tm_stack_stats, total_count, 16, 8);
+TM_ASSERT_FIELD(tm_stack_stats, total_size, 24, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_count, 32, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_size, 40, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_epoch, 48, 8);
+TM_ASSERT_FIELD(tm_stack_stats, generation, 56, 8);
+
+TM_ASSERT_FIELD(tm_module, start, 0, 8);
+TM_ASSERT_FIELD(tm_module, end, 8, 8);
+TM_ASSERT_FIELD(tm_module, bias, 16, 8);
+TM_ASSERT_FIELD(tm_module, loaded_time, 24, 8);
+TM_ASSERT_FIELD(tm_module, unloaded_time, 32, 8);
+TM_ASSERT_FIELD(tm_module, path, 40, 4);
+TM_ASSERT_FIELD(tm_module, path_length, 44, 4);
+TM_ASSERT_FIELD(tm_module, build_id_length, 48, 4);
+TM_ASSERT_FIELD(tm_module, flags, 52, 4);
+TM_ASSERT_FIELD(tm_module, build_id, 56, 32);
+TM_ASSERT_FIELD(tm_module, reserved, 88, 40);
+
+TM_ASSERT_FIELD(tm_operation, code, 0, 4);
+TM_ASSERT_FIELD(tm_operation, domain, 4, 4);
+TM_ASSERT_FIELD(tm_operation, address, 8, 8);
+TM_ASSERT_FIELD(tm_operation, new_address, 16, 8);
+TM_ASSERT_FIELD(tm_operation, size, 24, 8);
+TM_ASSERT_FIELD(tm_operation, entry, 32, 8);
+TM_ASSERT_FIELD(tm_operation, stack, 40, 4);
+TM_ASSERT_FIELD(tm_operation, flags, 44, 4);
+TM_ASSERT_FIELD(tm_operation, stack_pointer, 48, 8);
+TM_ASSERT_FIELD(tm_operation, generation, 56, 8);
+TM_ASSERT_FIELD(tm_operation, allocated_count, 64, 8);
+TM_ASSERT_FIELD(tm_operation, allocated_size, 72, 8);
+TM_ASSERT_FIELD(tm_operation, freed_count, 80, 8);
+TM_ASSERT_FIELD(tm_operation, freed_size, 88, 8);
+TM_ASSERT_FIELD(tm_operation, before, 96, 32);
+
+TM_ASSERT_FIELD(tm_thread, tid, 0, 4);
+TM_ASSERT_FIELD(tm_thread, state, 4, 4);
+TM_ASSERT_FIELD(tm_thread, dropped_count, 8, 8);
+TM_ASSERT_FIELD(tm_thread, dropped_size, 16, 8);
+TM_ASSERT_FIELD(tm_thread, order, 24, 8);
+TM_ASSERT_FIELD(tm_thread, reserved, 32, 32);
+TM_ASSERT_FIELD(tm_thread, operations, 64, 128 * TM_OPERATION_LEVELS);
+
+#endif
