@@ -1,0 +1,88 @@
+/* internal.h: what snapshot.c and the makers of snapshots (from_table.c, file readers) share. Nobody else includes it.
+ *
+ * A snapshot owns its strings, frames, tracebacks and traces. One that was read from something bigger has a resolver, which
+ * fills them in when they are first asked for; one built by hand has none and everything is there from the start.
+ */
+#ifndef CA_SNAPSHOT_INTERNAL_H
+#define CA_SNAPSHOT_INTERNAL_H
+
+#include "snapshot.h"
+
+/* Open-addressing index over one of the arrays below. slots[] holds element number + 1, 0 = empty; the hash of an element is
+ * computed anew from the element. Written by snapshot.c alone. */
+struct ca_snapshot_index {
+    uint32_t *slots;
+    size_t capacity; /* power of two, or 0 before the first element */
+    size_t used;
+};
+
+struct ca_snapshot_string {
+    uint64_t offset; /* in string_bytes; NUL-terminated there */
+    uint32_t size;   /* without the NUL */
+    uint32_t hash;
+};
+
+/* traceback_frames[first], ... are the `count` most recent frames, most recent first. */
+struct ca_snapshot_traceback {
+    uint64_t first;        /* in traceback_frames */
+    uint32_t count;
+    uint32_t total_nframe; /* CA_TOTAL_UNKNOWN = None; valid when complete */
+    bool complete;         /* count is the whole traceback */
+};
+
+struct ca_resolver {
+    /* Makes at least `wanted` of the most recent frames of `traceback` known (all of them if there are fewer), by one call of
+     * ca_snapshot_set_traceback. Called only while they are not. */
+    bool (*resolve)(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, struct ca_error **ret_error);
+    /* Adds every trace with ca_snapshot_add_trace, in the order in which ca_snapshot_traces gives them. Called once. */
+    bool (*read_traces)(struct ca_snapshot *snapshot, struct ca_error **ret_error);
+    /* As ca_snapshot_weights. */
+    bool (*weigh)(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
+                  size_t *ret_count, struct ca_error **ret_error);
+    /* Frees resolver_data. */
+    void (*destroy)(struct ca_snapshot *snapshot);
+};
+
+struct ca_snapshot {
+    uint32_t limit; /* traceback_limit */
+
+    /* What the snapshot rests on: coverage_shared when it is not NULL (a table's, which may still grow while blocks are read),
+     * else coverage. ca_snapshot_coverage chooses. */
+    struct ca_coverage coverage;
+    const struct ca_coverage *coverage_shared;
+
+    char *string_bytes;
+    size_t string_size, string_capacity;
+    struct ca_snapshot_string *strings; /* index = string id; 0 is "" */
+    size_t string_count, strings_capacity;
+    struct ca_snapshot_index string_index;
+
+    struct ca_frame *frames; /* index = frame id */
+    size_t frame_count, frames_capacity;
+    struct ca_snapshot_index frame_index;
+
+    /* index = traceback id. The first reserved_tracebacks belong to the resolver: they are not interned and two of them may be
+     * equal; those after are in traceback_index. */
+    struct ca_snapshot_traceback *tracebacks;
+    size_t traceback_count, tracebacks_capacity;
+    size_t reserved_tracebacks;
+    struct ca_snapshot_index traceback_index;
+    uint32_t *traceback_frames;
+    size_t traceback_frame_count, traceback_frames_capacity;
+
+    struct ca_trace *traces;
+    size_t trace_count, traces_capacity;
+    bool traces_read; /* resolver->read_traces was called and succeeded */
+
+    const struct ca_resolver *resolver; /* NULL: hand-built */
+    void *resolver_data;                /* the resolver's */
+};
+
+/* Both in snapshot.c. Called once, before anything else was added: traceback ids 0..count-1 exist and are unresolved. */
+bool ca_snapshot_reserve_tracebacks(struct ca_snapshot *snapshot, size_t count, struct ca_error **ret_error);
+/* The `count` most recent frames (frame ids, copied) of a reserved traceback; complete: there are no more, and total_nframe
+ * holds. A later call with more frames replaces an incomplete one. */
+bool ca_snapshot_set_traceback(struct ca_snapshot *snapshot, uint32_t traceback, const uint32_t *frames, size_t count,
+                               bool complete, uint32_t total_nframe, struct ca_error **ret_error);
+
+#endif

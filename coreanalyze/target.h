@@ -1,0 +1,35 @@
+/* target.h: a process or core as the commands see it. Everything is had when it is first asked for and kept until the target is
+ * invalidated or destroyed. Opened and described by the functions in coreanalyze.h. */
+#ifndef CA_TARGET_H
+#define CA_TARGET_H
+
+#include "coreanalyze.h"
+#include "snapshot/snapshot.h"
+#include "source/source.h"
+#include "symbols/symbols.h"
+#include "table/table.h"
+#include "util/error.h"
+
+/* What follows is borrowed until ca_target_invalidate, ca_target_set_symbols or ca_target_destroy. An error of finding or reading
+ * the table is kept too: asking again gives it again (a new object) without reading again; "interrupted" is not kept. */
+
+struct ca_source *ca_target_source(struct ca_target *target); /* never NULL; lives as long as the target */
+/* NULL with an error: no tracer found, a newer layout, ... */
+struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret_error);
+/* Over ca_target_table()->modules. */
+struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_error **ret_error);
+/* Allocator frames are left out as `skip` (extra function globs, copied) and no_skip say. The snapshots of different skip
+ * options are kept beside each other. */
+struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count, bool no_skip,
+                                       struct ca_error **ret_error);
+
+/* Other places to look for symbols, for a command line that names some; copied. Drops symbolizer and snapshots when they differ from
+ * what is set. */
+bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_options *options, struct ca_error **ret_error);
+/* What is set now; borrowed. */
+const struct ca_symbol_options *ca_target_symbols(const struct ca_target *target);
+
+/* True for a core file: its process will not run again. */
+bool ca_target_is_core(const struct ca_target *target);
+
+#endif
