@@ -1,12 +1,16 @@
 # tm: tracemalloc for native programs. `make help` lists the targets.
-# build/ is filled as `make install PREFIX=P` fills P.
+# build/ is filled as `make install PREFIX=P` fills P, so that everything can be used from there.
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= build
-CC ?= gcc
-CXX ?= g++
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 OPT ?= -O2 -g
 PYTHON ?= /usr/bin/python3
 SANITIZER ?=
@@ -21,28 +25,45 @@ OBJ := $(BUILD)/obj
 BIN := $(BUILD)/bin
 LIB := $(BUILD)/lib
 
-ENGINE_LIBS := -ldw -lelf -ljson-c -lz
-IBERTY := -liberty
+ENGINE_LIBS := -ldw -lelf -ljson-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
 ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c))
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o)
 
-.PHONY: all
-all: $(LIB)/libtm.so $(LIB)/libtm.a $(BIN)/tm-run $(LIB)/libcoreanalyze.so $(BIN)/coreanalyze ## build everything into build/
+# What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
+PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
+DATA := lib/libtm.a lib/pkgconfig/tm.pc $(patsubst tracer/%,include/%,$(wildcard tracer/tm.h)) $(patsubst %,share/tm/%,$(wildcard gdb/tm-gdb.py)) \
+    $(patsubst gdb/tm/%,share/tm/python/tm/%,$(shell find gdb/tm -name '*.py')) \
+    $(patsubst docs/%,share/man/man1/%,$(wildcard docs/*.1))
+AUTO_LOAD = share/gdb/auto-load$(1)/lib/libtm.so-gdb.py
 
-$(OBJ)/tracer/%.o: tracer/%.c
+.PHONY: all
+all: $(addprefix $(BUILD)/,$(PROGRAMS) $(DATA) $(call AUTO_LOAD,$(abspath $(BUILD)))) ## build everything into build/
+
+# ---------------------------------------------------------------------------------------------------- compiling
+
+# Objects are made anew when compiler or flags change.
+FLAGS = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS)
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	$(file >$@.new,$(FLAGS))
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+.PHONY: FORCE
+FORCE:
+
+$(OBJ)/tracer/%.o: tracer/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -c -o $@ $<
 
-$(OBJ)/coreanalyze/%.o: coreanalyze/%.c
+$(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC -c -o $@ $<
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) -shared -Wl,-soname,libtm.so -Wl,-z,defs -o $@ $(TRACER_OBJ)
+	$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libtm.so -Wl,-z,defs -o $@ $(TRACER_OBJ)
 
 $(LIB)/libtm.a: $(TRACER_OBJ)
 	@mkdir -p $(@D)
@@ -50,18 +71,115 @@ $(LIB)/libtm.a: $(TRACER_OBJ)
 
 $(BIN)/tm-run: $(OBJ)/tracer/tm-run.o
 	@mkdir -p $(@D)
-	$(CC) $(OPT) -o $@ $<
+	$(CC) $(OPT) $(LDFLAGS) -o $@ $<
 
 $(LIB)/libcoreanalyze.so: $(ENGINE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(SAN_FLAGS) -shared -Wl,-soname,libcoreanalyze.so -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -Wl,-z,defs \
-	    -o $@ $(ENGINE_OBJ) $(ENGINE_LIBS) $(IBERTY)
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -shared -Wl,-soname,libcoreanalyze.so -Wl,-Bsymbolic -Wl,--exclude-libs,ALL \
+	    $(if $(SANITIZER),,-Wl,-z,defs) -o $@ $(ENGINE_OBJ) $(ENGINE_LIBS)
 
 $(BIN)/coreanalyze: $(OBJ)/coreanalyze/main.o $(LIB)/libcoreanalyze.so
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(SAN_FLAGS) -o $@ $< -L$(LIB) -lcoreanalyze -Wl,-rpath,'$$ORIGIN/../lib'
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $< -L$(LIB) -lcoreanalyze -Wl,-rpath,'$$ORIGIN/../lib'
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+$(BUILD)/include/%.h: tracer/%.h
+	install -D -m 644 $< $@
+
+$(BUILD)/share/tm/gdb/%.py: gdb/%.py
+	install -D -m 644 $< $@
+
+$(BUILD)/share/tm/python/tm/%.py: gdb/tm/%.py
+	install -D -m 644 $< $@
+
+$(BUILD)/share/man/man1/%.1: docs/%.1
+	install -D -m 644 $< $@
+
+$(BUILD)/share/gdb/auto-load/%-gdb.py: gdb/auto-load.py
+	install -D -m 644 $< $@
+
+$(LIB)/pkgconfig/tm.pc: tracer/tm.pc.in Makefile
+	@mkdir -p $(@D)
+	sed 's/@VERSION@/$(VERSION)/' $< >$@
+
+# --------------------------------------------------------------------------------------------------- installing
+
+.PHONY: install
+install: all ## install into PREFIX (default /usr/local), below DESTDIR if that is set
+	@set -e; to='$(DESTDIR)$(abspath $(PREFIX))'; \
+	for f in $(PROGRAMS); do install -D -m 755 $(BUILD)/$$f "$$to/$$f"; done; \
+	for f in $(DATA); do install -D -m 644 $(BUILD)/$$f "$$to/$$f"; done; \
+	install -D -m 644 gdb/auto-load.py "$$to/$(call AUTO_LOAD,$(abspath $(PREFIX)))"
+	@echo 'Installed. For the tm-* commands in GDB, put this line into ~/.gdbinit or type it:'
+	@echo 'source $(abspath $(PREFIX))/share/tm/gdb/tm-gdb.py'
+
+.PHONY: deps
+deps: ## install what is missing to build and test (Debian packages, tools/packages.txt)
+	@tools/deps
+
+# ------------------------------------------------------------------------------------------------------ testing
+
+# Unit tests: each tests/unit/test_*.c is one program; it gets of the engine and of the tracer what it refers to, but never
+# the hooks, whose malloc would take the place of its own. Other files there are helpers of all of them.
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+
+$(OBJ)/tests/%.o: tests/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -DTM_SOURCE_DIR='"$(CURDIR)"' $(CFLAGS_ALL) $(SAN_FLAGS) -c -o $@ $<
+
+$(OBJ)/engine.a: $(ENGINE_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(OBJ)/tracer.a: $(TRACER_OBJ)
+	rm -f $@ && for o in $^; do nm $$o | grep -q ' T malloc$$' || echo $$o; done | xargs $(AR) rcs $@
+
+$(UNIT): $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_HELPERS) $(OBJ)/engine.a $(OBJ)/tracer.a
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $^ $(ENGINE_LIBS) $$(pkg-config --libs check)
+
+.PHONY: unit
+unit: $(UNIT) ## build the unit tests into build/tests/unit/
+
+.PHONY: check
+check: ## run all tests: gcc, clang, and the engine under ASan and UBSan
+	@tools/deps
+	@$(PYTHON) tests/run --build '$(abspath $(BUILD))'
+
+.PHONY: check-root
+check-root: ## try the README's two commands in a minimal Debian root (needs root and debootstrap)
+	@tests/minimal-root.sh
+
+.PHONY: demo
+demo: ## crash two programs and show who holds their memory
+	@tools/deps run build
+	@$(MAKE) --no-print-directory -s all
+	@tests/programs/demo/run '$(abspath $(BUILD))'
+
+.PHONY: bench
+bench: all ## compare run times: untraced, traced, and heaptrack if it is there
+	@bench/run '$(abspath $(BUILD))'
+
+# ------------------------------------------------------------------------------------------------------- tidying
+
+C_FILES = $(shell git ls-files '*.c' '*.h' '*.cpp')
+SHELL_FILES = $(shell git grep -lE '^\#!/bin/(ba)?sh' -- ':!*.md')
+
+.PHONY: lint
+lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellcheck
+	@tools/deps run build test lint
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc CFLAGS=-Werror all unit
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang CFLAGS=-Werror all unit
+	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) coreanalyze/main.c -- $(CPPFLAGS_ALL) -std=gnu17
+	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem --error-exitcode=1 \
+	    -D_GNU_SOURCE -D__x86_64__ -DTM_VERSION='""' -I. tracer coreanalyze
+	shellcheck $(SHELL_FILES)
+
+.PHONY: format
+format: ## format the C and C++ files (.clang-format)
+	@tools/deps lint
+	clang-format -i $(C_FILES)
 
 .PHONY: clean
 clean: ## remove build/
@@ -70,3 +188,4 @@ clean: ## remove build/
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo 'Variables: PREFIX DESTDIR BUILD CC CXX OPT CFLAGS SANITIZER=address,undefined'
