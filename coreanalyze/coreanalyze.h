@@ -9,6 +9,7 @@
 #ifndef COREANALYZE_H
 #define COREANALYZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -108,6 +109,207 @@ CA_API enum ca_status ca_command_run(struct ca_target *target, int argc, const c
 
 /* Version of the project, "MAJOR.MINOR.PATCH". */
 CA_API const char *ca_version(void);
+
+/* ------------------------------------------------------------------------------------------------- tracemalloc's API
+ *
+ * What a Python package needs to be tracemalloc for native snapshots (plain structures and pointers, for ctypes): the engine
+ * filters, groups, sorts, compares, matches and formats; Python keeps the objects. In tracemalloc's terms:
+ *
+ *   Snapshot(traces, limit)          ca_snapshot_create_from, the traces as arrays
+ *   .traces                          ca_snapshot_export: a view of the engine's arrays, objects are made when looked at
+ *   .filter_traces(filters)          ca_snapshot_filter
+ *   .statistics(key, cumulative)     ca_snapshot_statistics, then ca_statistics_export
+ *   .compare_to(old, key, ...)       ca_snapshot_compare, then ca_statistics_export
+ *   _format_size, str(), repr()      ca_format_size, ca_frame_text, ca_traceback_text, ca_trace_text, ca_statistic_text
+ *   Traceback.format()               ca_traceback_lines
+ *   Filter's fnmatch                 ca_pattern_matches
+ *
+ * Names are bytes: str.encode('utf-8', 'surrogateescape') gives them and the same error handler takes them back. Limits that
+ * Python's own module does not have: a size is below 2^64, a line number and a domain of a trace below 2^32 (pass what a
+ * filter compares them with as it is, or UINT64_MAX if it is negative or larger: no trace has it), total_nframe below
+ * UINT32_MAX. Sums have 128 bits. A message of status CA_USAGE is what the ValueError says, but for an empty
+ * traceback where a frame is needed: "tuple index out of range" is an IndexError.
+ *
+ * bool is C's _Bool (ctypes.c_bool). Functions that return bool write *ret_error, if they have it, only when they return
+ * false; without it, false is out of memory. */
+
+struct ca_snapshot;
+struct ca_statistics;
+
+#define CA_TOTAL_UNKNOWN UINT32_MAX /* total_nframe is None */
+
+/* A source position; identity is all four members, tracemalloc's Frame the first two. filename, function and module are
+ * string ids (index in ca_arrays.strings). 0 as function or module = unknown. */
+struct ca_frame {
+    uint32_t filename;
+    uint32_t lineno;
+    uint32_t function;
+    uint32_t module;
+};
+
+/* One live block (as CPython's Trace). */
+struct ca_trace {
+    uint64_t size;
+    uint64_t address; /* 0 = not known */
+    uint64_t time;    /* ns since the epoch; 0 = not known */
+    uint64_t order;
+    uint32_t domain;
+    uint32_t traceback; /* traceback id: index in ca_arrays.tracebacks */
+    uint32_t thread;    /* 0 = not known */
+};
+
+struct ca_string_span {
+    uint64_t offset; /* in string_bytes */
+    uint32_t size;   /* bytes; any value but NUL may be among them, NUL too in strings made by hand */
+    uint32_t hash;   /* the engine's; ignored in what is handed in */
+};
+
+/* A traceback is traceback_frames[first .. first + count): frame ids, most recent first (as in raw trace tuples). */
+struct ca_traceback_span {
+    uint64_t first;
+    uint32_t count;
+    uint32_t total_nframe; /* CA_TOTAL_UNKNOWN = None */
+    uint32_t complete;     /* the engine's; ignored in what is handed in */
+    uint32_t reserved;
+};
+
+/* The contents of a snapshot. */
+struct ca_arrays {
+    const char *string_bytes;
+    const struct ca_string_span *strings; /* index = string id; string 0 is the empty string */
+    size_t string_count;
+    const struct ca_frame *frames; /* index = frame id */
+    size_t frame_count;
+    const uint32_t *traceback_frames;
+    size_t traceback_frame_count;
+    const struct ca_traceback_span *tracebacks; /* index = traceback id */
+    size_t traceback_count;
+    const struct ca_trace *traces;
+    size_t trace_count;
+    uint32_t limit; /* traceback_limit */
+};
+
+/* A snapshot built by hand. Everything is copied; equal strings, frames and tracebacks may be listed more than once. Fails for an
+ * index that is out of range. Caller frees with ca_snapshot_destroy. */
+CA_API struct ca_snapshot *ca_snapshot_create_from(const struct ca_arrays *arrays, struct ca_error **ret_error);
+CA_API void ca_snapshot_destroy(struct ca_snapshot *snapshot); /* NULL is allowed */
+
+/* What the snapshot holds. Borrowed until the next call with this snapshot, except this one and the accessors. With
+ * traces: everything, which reads all traces and resolves all tracebacks; without: strings and frames alone, enough to read
+ * statistics with (the rest of *ret_arrays is 0). */
+CA_API bool ca_snapshot_export(struct ca_snapshot *snapshot, bool traces, struct ca_arrays *ret_arrays,
+                               struct ca_error **ret_error);
+
+/* Filter and DomainFilter. */
+struct ca_filter {
+    bool inclusive;
+    bool domain_only;    /* DomainFilter: only `domain` counts */
+    bool all_frames;
+    bool has_lineno;     /* false: lineno is None */
+    bool has_domain;     /* false: domain is None; ignored if domain_only */
+    const char *pattern; /* glob over file names, as given: the final c of .pyc is dropped here; borrowed */
+    size_t pattern_size;
+    uint64_t lineno;
+    uint64_t domain;
+};
+
+/* filter_traces: a new snapshot of the traces kept, in order, with the same limit. Caller frees with ca_snapshot_destroy. */
+CA_API struct ca_snapshot *ca_snapshot_filter(struct ca_snapshot *snapshot, const struct ca_filter *filters,
+                                              size_t filter_count, struct ca_error **ret_error);
+
+enum ca_key {
+    CA_KEY_LINENO,
+    CA_KEY_FILENAME,
+    CA_KEY_TRACEBACK,
+    CA_KEY_FUNCTION, /* label = the function, or the file name where that is unknown */
+    CA_KEY_MODULE,   /* label = the module's path, or <unknown> */
+    CA_KEY_DOMAIN,   /* label = "domain N" */
+    CA_KEY_THREAD,   /* label = "thread TID" */
+};
+
+/* cumulative: once per frame occurrence (CPython); with unique, once per trace and group (our named extension). */
+enum ca_cumulative { CA_CUMULATIVE_OFF, CA_CUMULATIVE_ON, CA_CUMULATIVE_UNIQUE };
+
+/* What a statistic counts. Snapshots built by hand have live traces only. */
+enum ca_value { CA_VALUE_LIVE = 0, CA_VALUE_PEAK = 1, CA_VALUE_TOTAL = 2 };
+
+/* Sorted as tracemalloc sorts. The result refers to the snapshot (compare: to new_snapshot), which must outlive it; computing
+ * may add strings and frames to that. Caller frees with ca_statistics_destroy. */
+CA_API struct ca_statistics *ca_snapshot_statistics(struct ca_snapshot *snapshot, enum ca_value value, enum ca_key key,
+                                                    enum ca_cumulative cumulative, struct ca_error **ret_error);
+CA_API struct ca_statistics *ca_snapshot_compare(struct ca_snapshot *new_snapshot, struct ca_snapshot *old_snapshot,
+                                                 enum ca_value value, enum ca_key key, enum ca_cumulative cumulative,
+                                                 struct ca_error **ret_error);
+CA_API void ca_statistics_destroy(struct ca_statistics *statistics); /* NULL is allowed */
+
+/* A 128-bit number. In differences it is two's complement: int.from_bytes(16 bytes, 'little', signed=True). */
+struct ca_wide {
+    uint64_t low;
+    uint64_t high;
+};
+
+/* One Statistic or StatisticDiff. */
+struct ca_group {
+    struct ca_wide size;
+    struct ca_wide count;
+    struct ca_wide size_diff; /* 0 in statistics */
+    struct ca_wide count_diff;
+    uint64_t first; /* its traceback is ca_groups.frames[first .. first + frame_count), most recent first */
+    uint32_t frame_count;
+    uint32_t reserved;
+};
+
+struct ca_groups {
+    const struct ca_group *items;
+    size_t count;
+    const uint32_t *frames; /* frame ids of the snapshot: see ca_snapshot_export(snapshot, false, ...) */
+    size_t frame_count;
+};
+
+/* Borrowed until ca_statistics_destroy. */
+CA_API bool ca_statistics_export(struct ca_statistics *statistics, struct ca_groups *ret_groups);
+
+/* Texts of values that Python holds. Names and source lines are written byte for byte, as CPython prints them. */
+struct ca_named_frame {
+    const char *filename; /* need not be NUL-terminated */
+    size_t filename_size;
+    uint64_t lineno;
+};
+
+/* Line i is bytes[ends[i - 1] .. ends[i]), line 0 begins at 0. Caller frees with ca_lines_deinit. */
+struct ca_lines {
+    char *bytes;
+    size_t size;
+    size_t *ends;
+    size_t count;
+};
+CA_API void ca_lines_deinit(struct ca_lines *lines);
+
+/* _format_size(size, sign); the buffer has at least CA_SIZE_TEXT bytes. Integers are to be given as float(size). */
+#define CA_SIZE_TEXT 352
+CA_API void ca_format_size(char *buffer, double size, bool sign);
+
+enum ca_form { CA_FORM_STR, CA_FORM_REPR };
+
+/* One line each, in ret_lines. Frames are most recent first; str() of a traceback takes the oldest, so there is one at least. */
+CA_API bool ca_frame_text(const struct ca_named_frame *frame, enum ca_form form, struct ca_lines *ret_lines);
+CA_API bool ca_traceback_text(const struct ca_named_frame *frames, size_t count, uint32_t total_nframe, enum ca_form form,
+                              struct ca_lines *ret_lines);
+CA_API bool ca_trace_text(uint32_t domain, uint64_t size, const struct ca_named_frame *frames, size_t count,
+                          uint32_t total_nframe, enum ca_form form, struct ca_lines *ret_lines);
+/* group: its numbers count, its frames do not. diff: StatisticDiff. */
+CA_API bool ca_statistic_text(const struct ca_group *group, bool diff, const struct ca_named_frame *frames, size_t count,
+                              uint32_t total_nframe, enum ca_form form, struct ca_lines *ret_lines);
+/* Traceback.format(limit, most_recent_first); has_limit false: limit is None. */
+CA_API bool ca_traceback_lines(const struct ca_named_frame *frames, size_t count, bool has_limit, int64_t limit,
+                               bool most_recent_first, struct ca_lines *ret_lines);
+
+/* fnmatch.fnmatchcase over code points (invalid bytes count as one code point each, U+DC80 + byte - 0x80). */
+CA_API bool ca_pattern_matches(const char *pattern, size_t pattern_size, const char *text, size_t text_size);
+
+/* linecache.getline(filename, lineno).strip(), UTF-8, NUL-terminated: borrowed until ca_linecache_clear; "" = none. */
+CA_API const char *ca_linecache_line(const char *filename, uint64_t lineno);
+CA_API void ca_linecache_clear(void);
 
 #ifdef __cplusplus
 }

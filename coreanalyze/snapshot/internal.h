@@ -6,29 +6,12 @@
 #ifndef CA_SNAPSHOT_INTERNAL_H
 #define CA_SNAPSHOT_INTERNAL_H
 
+#include "index.h"
 #include "snapshot.h"
 
-/* Open-addressing index over one of the arrays below. slots[] holds element number + 1, 0 = empty; the hash of an element is
- * computed anew from the element. Written by snapshot.c alone. */
-struct ca_snapshot_index {
-    uint32_t *slots;
-    size_t capacity; /* power of two, or 0 before the first element */
-    size_t used;
-};
-
-struct ca_snapshot_string {
-    uint64_t offset; /* in string_bytes; NUL-terminated there */
-    uint32_t size;   /* without the NUL */
-    uint32_t hash;
-};
-
-/* traceback_frames[first], ... are the `count` most recent frames, most recent first. */
-struct ca_snapshot_traceback {
-    uint64_t first;        /* in traceback_frames */
-    uint32_t count;
-    uint32_t total_nframe; /* CA_TOTAL_UNKNOWN = None; valid when complete */
-    bool complete;         /* count is the whole traceback */
-};
+/* The arrays have the public types: ca_snapshot_export hands them out. ca_string_span: the string is NUL-terminated in
+ * string_bytes; hash is ca_hash_bytes of it. ca_traceback_span: count frames are known; complete: that is all of them and
+ * total_nframe is valid. */
 
 struct ca_resolver {
     /* Makes at least `wanted` of the most recent frames of `traceback` known (all of them if there are fewer), by one call of
@@ -53,20 +36,20 @@ struct ca_snapshot {
 
     char *string_bytes;
     size_t string_size, string_capacity;
-    struct ca_snapshot_string *strings; /* index = string id; 0 is "" */
+    struct ca_string_span *strings; /* index = string id; 0 is "" */
     size_t string_count, strings_capacity;
-    struct ca_snapshot_index string_index;
+    struct ca_index string_index;
 
     struct ca_frame *frames; /* index = frame id */
     size_t frame_count, frames_capacity;
-    struct ca_snapshot_index frame_index;
+    struct ca_index frame_index;
 
     /* index = traceback id. The first reserved_tracebacks belong to the resolver: they are not interned and two of them may be
      * equal; those after are in traceback_index. */
-    struct ca_snapshot_traceback *tracebacks;
+    struct ca_traceback_span *tracebacks;
     size_t traceback_count, tracebacks_capacity;
     size_t reserved_tracebacks;
-    struct ca_snapshot_index traceback_index;
+    struct ca_index traceback_index;
     uint32_t *traceback_frames;
     size_t traceback_frame_count, traceback_frames_capacity;
 

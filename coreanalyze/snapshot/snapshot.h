@@ -11,26 +11,7 @@
 
 struct ca_symbolizer;
 
-#define CA_TOTAL_UNKNOWN UINT32_MAX /* total_nframe is None */
-
-/* A source position; identity is all four members. 0 as function or module id = unknown. String ids, see ca_snapshot_string. */
-struct ca_frame {
-    uint32_t filename;
-    uint32_t lineno;
-    uint32_t function;
-    uint32_t module;
-};
-
-/* One live block (as CPython's Trace). */
-struct ca_trace {
-    uint64_t size;
-    uint64_t address;   /* 0 = not known */
-    uint64_t time;      /* ns since the epoch; 0 = not known */
-    uint64_t order;
-    uint32_t domain;
-    uint32_t traceback; /* traceback id */
-    uint32_t thread;    /* 0 = not known */
-};
+/* struct ca_frame, struct ca_trace, enum ca_value, CA_TOTAL_UNKNOWN: see coreanalyze.h. */
 
 /* A number of traces that share traceback, domain and thread: what statistics are computed from. A trace is a weight with
  * count 1; a snapshot read from tables weighs its stacks without visiting its blocks. */
@@ -42,8 +23,6 @@ struct ca_weight {
     uint32_t thread;
 };
 
-struct ca_snapshot;
-
 /* Hand-built: no traces, no resolver. */
 struct ca_snapshot *ca_snapshot_create(uint32_t traceback_limit, struct ca_error **ret_error);
 /* From tables. Both are borrowed until the snapshot is destroyed. skip: extra function globs (borrowed likewise); no_skip: keep
@@ -51,14 +30,15 @@ struct ca_snapshot *ca_snapshot_create(uint32_t traceback_limit, struct ca_error
 struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_symbolizer *symbolizer,
                                            const char *const *skip, size_t skip_count, bool no_skip,
                                            struct ca_error **ret_error);
-void ca_snapshot_destroy(struct ca_snapshot *snapshot);
 
 uint32_t ca_snapshot_limit(const struct ca_snapshot *snapshot);
 const struct ca_coverage *ca_snapshot_coverage(const struct ca_snapshot *snapshot);
 
-/* Interning. UINT32_MAX = out of memory. String id 0 is the empty string. */
+/* Interning. UINT32_MAX = out of memory (or of ids). String id 0 is the empty string. Pointers to strings and frames are
+ * borrowed until the next call that adds one. */
 uint32_t ca_snapshot_add_string(struct ca_snapshot *snapshot, const char *bytes, size_t size);
 const char *ca_snapshot_string(const struct ca_snapshot *snapshot, uint32_t string); /* NUL-terminated */
+size_t ca_snapshot_string_size(const struct ca_snapshot *snapshot, uint32_t string); /* without the NUL */
 uint32_t ca_snapshot_add_frame(struct ca_snapshot *snapshot, const struct ca_frame *frame);
 const struct ca_frame *ca_snapshot_frame(const struct ca_snapshot *snapshot, uint32_t frame);
 /* frames: frame ids, most recent first. total_nframe: CA_TOTAL_UNKNOWN = None. */
@@ -66,8 +46,10 @@ uint32_t ca_snapshot_add_traceback(struct ca_snapshot *snapshot, const uint32_t 
                                    uint32_t total_nframe);
 bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *trace);
 
-/* Frame ids of a traceback, most recent first, after skipping, inlined ones included; borrowed until the next call that adds.
- * `wanted`: at least that many of the most recent (all = SIZE_MAX): fewer are symbolised. NULL with an error. */
+/* Frame ids of a traceback, most recent first, after skipping, inlined ones included; borrowed until the next call that adds
+ * a traceback
+ or resolves one. `wanted`: at least that many of the most recent (all = SIZE_MAX): fewer are symbolised.
+ * NULL with an error. */
 const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, size_t *ret_count,
                                       struct ca_error **ret_error);
 uint32_t ca_snapshot_total_nframe(struct ca_snapshot *snapshot, uint32_t traceback);
@@ -75,9 +57,6 @@ uint32_t ca_snapshot_total_nframe(struct ca_snapshot *snapshot, uint32_t traceba
 /* Every trace, read from the tables at the first call; canonical order (domain, traceback, size, thread) for a snapshot from
  * tables, the order of adding otherwise. Borrowed until the snapshot changes. */
 const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *ret_count, struct ca_error **ret_error);
-
-/* What a statistic counts. */
-enum ca_value { CA_VALUE_LIVE = 0, CA_VALUE_PEAK = 1, CA_VALUE_TOTAL = 2 };
 
 /* Weights of the whole snapshot, without its traces being read where that can be avoided. by_thread: keep threads apart (needs
  * detail, else an error with CA_USAGE). Caller frees with free(). */
