@@ -42,6 +42,10 @@ struct ca_source_operations {
     /* The longest readable run at `address` of at most `size` bytes, without copying, or NULL if the source has no such
      * thing (then use read). Borrowed until the source changes. */
     const void *(*view)(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size);
+    /* Fills in mappings, threads and process; false = interrupted, asked again at the next need. NULL: they are there from the start. */
+    bool (*describe)(struct ca_source *source);
+    /* Drops what was cached of the memory. NULL: it never changes. */
+    void (*invalidate)(struct ca_source *source);
     void (*destroy)(struct ca_source *source);
 };
 
@@ -62,8 +66,13 @@ bool ca_source_read_some(struct ca_source *source, uint64_t address, void *buffe
  * borrowed). */
 const void *ca_source_map(struct ca_source *source, uint64_t address, size_t size, void **ret_owned,
                           struct ca_error **ret_error);
+/* The same for as much from the start of the range as there is: *ret_size of at most `size` bytes, and then never NULL unless
+ * with an error (interrupted, out of memory). Memory is taken as bytes arrive, so that a hostile `size` costs nothing. */
+const void *ca_source_map_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size, void **ret_owned,
+                               struct ca_error **ret_error);
 
-/* Sorted by start, not overlapping. Borrowed until the source changes. */
+/* Sorted by start, not overlapping. Borrowed until the source changes. These three cannot fail: where the caller's description was
+ * interrupted, they give nothing and the next function with a ret_error reports it. */
 const struct ca_mapping *ca_source_mappings(struct ca_source *source, size_t *ret_count);
 /* The crashed thread first when known, then in the source's order. */
 const struct ca_thread *ca_source_threads(struct ca_source *source, size_t *ret_count);
@@ -75,5 +84,9 @@ bool ca_source_truncated(struct ca_source *source, uint64_t *ret_expected, uint6
 const char *ca_source_name(struct ca_source *source);
 /* Address of tm_table as the caller's symbol tables gave it; 0 = not known. */
 uint64_t ca_source_table_hint(struct ca_source *source);
+/* The mapping that holds `address`, or NULL. */
+const struct ca_mapping *ca_source_mapping_at(struct ca_source *source, uint64_t address);
+/* False with the error "interrupted" when describing the target was interrupted. */
+bool ca_source_described(struct ca_source *source, struct ca_error **ret_error);
 
 #endif
