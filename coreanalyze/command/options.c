@@ -1,0 +1,509 @@
+/* options.c: parsing by argp, silent: argp prints and exits nowhere here, because the same code serves GDB. */
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../output/listing.h"
+
+enum { FIRST_LONG_KEY = 256 };
+
+struct parse;
+
+/* One option. `field` is the offset in struct ca_options that `set` writes to. */
+struct option_spec {
+    const char *name;
+    char letter;          /* short form, 0 = none */
+    const char *argument; /* as --help calls it, in brackets when it may be left out; NULL = takes none */
+    unsigned commands;    /* enum ca_command_bit, or'ed */
+    bool (*set)(struct parse *parse, const struct option_spec *spec, const char *argument);
+    size_t field;
+    const char *const *words; /* of a choice: index = the value, ended by NULL */
+    const char *text;
+};
+
+struct parse {
+    struct ca_options *options;
+    unsigned command;
+    struct ca_error *error;
+};
+
+/* ------------------------------------------------------------------------------------------------ values */
+
+static bool list_add(struct parse *parse, struct ca_list *list, const char *item)
+{
+    const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (!items) {
+        return ca_fail_memory(&parse->error);
+    }
+    items[list->count] = item;
+    list->items = items;
+    list->count++;
+    return true;
+}
+
+static bool number_read(const char *text, const char **ret_end, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *at - '0', &value)) {
+            return false;
+        }
+    }
+    *ret_end = at;
+    *ret_value = value;
+    return at != text;
+}
+
+static bool bad_value(struct parse *parse, const struct option_spec *spec, const char *argument, const char *wanted)
+{
+    return ca_fail(&parse->error, CA_USAGE, "--%s: '%s' is not %s", spec->name, argument, wanted);
+}
+
+static void *field_of(struct parse *parse, const struct option_spec *spec)
+{
+    return (char *)parse->options + spec->field;
+}
+
+static bool set_flag(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    (void)argument;
+    *(bool *)field_of(parse, spec) = true;
+    return true;
+}
+
+static bool set_text(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    *(const char **)field_of(parse, spec) = argument;
+    return true;
+}
+
+static bool set_list(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    return list_add(parse, field_of(parse, spec), argument);
+}
+
+static bool set_map(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    if (argument[0] == '=' || !strchr(argument, '=')) {
+        return bad_value(parse, spec, argument, "of the form OLD=NEW");
+    }
+    return set_list(parse, spec, argument);
+}
+
+static bool set_count(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    struct ca_number *number = field_of(parse, spec);
+    const char *end;
+    if (!number_read(argument, &end, &number->value) || *end) {
+        return bad_value(parse, spec, argument, "a number");
+    }
+    number->given = true;
+    return true;
+}
+
+/* BYTES with K, M or G after it. */
+static bool set_size(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    static const char units[] = "KMG";
+    struct ca_number *number = field_of(parse, spec);
+    const char *end;
+    bool valid = number_read(argument, &end, &number->value);
+    if (valid && *end) {
+        const char *unit = strchr(units, *end);
+        uint64_t factor = unit ? UINT64_C(1) << (10 * (unit - units + 1)) : 0;
+        valid = unit && !end[1] && !__builtin_mul_overflow(number->value, factor, &number->value);
+    }
+    if (!valid) {
+        return bad_value(parse, spec, argument, "a size: digits, then K, M, G or nothing");
+    }
+    number->given = true;
+    return true;
+}
+
+/* SECONDS with decimals, read without the locale's decimal point; kept as ns. */
+static bool set_seconds(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    struct ca_number *number = field_of(parse, spec);
+    const char *end;
+    uint64_t value;
+    bool valid = number_read(argument, &end, &value) && !__builtin_mul_overflow(value, 1000000000, &value);
+    if (valid && *end == '.') {
+        uint64_t unit = 100000000;
+        for (end++; *end >= '0' && *end <= '9'; end++, unit /= 10) {
+            valid = valid && !__builtin_add_overflow(value, unit * (unsigned)(*end - '0'), &value);
+        }
+    }
+    if (!valid || *end) {
+        return bad_value(parse, spec, argument, "a number of seconds");
+    }
+    *number = (struct ca_number){.given = true, .value = value};
+    return true;
+}
+
+static bool set_choice(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    char words[160] = "";
+    for (int i = 0; spec->words[i]; i++) {
+        if (strcmp(spec->words[i], argument) == 0) {
+            *(int *)field_of(parse, spec) = i;
+            return true;
+        }
+        size_t used = strlen(words);
+        snprintf(words + used, sizeof words - used, "%s%s", used ? ", " : "", spec->words[i]);
+    }
+    return ca_fail(&parse->error, CA_USAGE, "--%s: '%s' is none of %s", spec->name, argument, words);
+}
+
+static bool set_by(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    parse->options->has_by = true;
+    return set_choice(parse, spec, argument);
+}
+
+static bool set_format(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    if (strcmp(argument, "pprof") == 0) {
+        return ca_fail(&parse->error, CA_USAGE, "--format pprof is not available in this version");
+    }
+    return set_choice(parse, spec, argument);
+}
+
+static bool set_cumulative(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    if (argument && strcmp(argument, "unique") != 0) {
+        return bad_value(parse, spec, argument, "unique");
+    }
+    parse->options->cumulative = argument ? CA_CUMULATIVE_UNIQUE : CA_CUMULATIVE_ON;
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------------------- filters */
+
+static bool filter_add(struct parse *parse, const struct ca_filter *filter)
+{
+    struct ca_options *options = parse->options;
+    struct ca_filter *filters = realloc(options->filters, (options->filter_count + 1) * sizeof *filters);
+    if (!filters) {
+        return ca_fail_memory(&parse->error);
+    }
+    filters[options->filter_count] = *filter;
+    options->filters = filters;
+    options->filter_count++;
+    return true;
+}
+
+/* GLOB[:LINE]: the last colon counts when only digits follow. */
+static bool set_file_filter(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    struct ca_filter filter = {
+        .inclusive = strcmp(spec->name, "include") == 0,
+        .pattern = argument,
+        .pattern_size = strlen(argument),
+    };
+    const char *colon = strrchr(argument, ':');
+    const char *end;
+    if (colon && strspn(colon + 1, "0123456789") == strlen(colon + 1) && colon[1]) {
+        if (!number_read(colon + 1, &end, &filter.lineno)) {
+            return bad_value(parse, spec, argument, "GLOB:LINE: the line number is too large");
+        }
+        filter.has_lineno = true;
+        filter.pattern_size = (size_t)(colon - argument);
+    }
+    return filter_add(parse, &filter);
+}
+
+static bool set_domain_filter(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    uint64_t value;
+    const char *end;
+    if (!number_read(argument, &end, &value) || *end || value > UINT32_MAX) {
+        return bad_value(parse, spec, argument, "a domain: a number of 32 bits");
+    }
+    struct ca_filter filter = {
+        .inclusive = strcmp(spec->name, "include-domain") == 0,
+        .domain_only = true,
+        .has_domain = true,
+        .domain = (uint32_t)value,
+    };
+    return filter_add(parse, &filter);
+}
+
+static bool set_thread(struct parse *parse, const struct option_spec *spec, const char *argument)
+{
+    struct ca_options *options = parse->options;
+    uint64_t value;
+    const char *end;
+    if (!number_read(argument, &end, &value) || *end || value > UINT32_MAX || value == 0) {
+        return bad_value(parse, spec, argument, "a thread id");
+    }
+    uint32_t *threads = realloc(options->threads, (options->thread_count + 1) * sizeof *threads);
+    if (!threads) {
+        return ca_fail_memory(&parse->error);
+    }
+    threads[options->thread_count] = (uint32_t)value;
+    options->threads = threads;
+    options->thread_count++;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- table */
+
+static const char *const format_words[] = {
+    [CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", [CA_FORMAT_CSV] = "csv", [CA_FORMAT_FOLDED] = "folded", NULL};
+static const char *const object_words[] = {[CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", NULL};
+static const char *const color_words[] = {
+    [CA_COLOR_AUTO] = "auto", [CA_COLOR_ALWAYS] = "always", [CA_COLOR_NEVER] = "never", NULL};
+
+#define FOR_STATISTICS (CA_FOR_REPORT | CA_FOR_TOP | CA_FOR_DIFF)
+#define FOR_TRACES     (FOR_STATISTICS | CA_FOR_TRACES)
+#define FOR_ALL        (FOR_TRACES | CA_FOR_INFO)
+#define FIELD(name)    offsetof(struct ca_options, name)
+
+/* A row without a name is the heading of what follows. */
+static const struct option_spec table[] = {
+    {.commands = FOR_STATISTICS, .text = "What is counted:"},
+    {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
+     "Group by lineno (default), filename, traceback, function, module, domain or thread"},
+    {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,
+     "Count a block for every frame of its traceback, as often as it occurs there; unique: once per group"},
+    {"value", 0, "VALUE", FOR_STATISTICS, set_choice, FIELD(value), ca_value_words,
+     "live: what is allocated now (default); peak: what was when most was allocated; total: all that was allocated "
+     "since tracing began"},
+    {"limit", 'n', "N", FOR_STATISTICS, set_count, FIELD(limit), NULL, "Show the N largest (default 10), 0 = all"},
+    {"skip", 0, "GLOB", FOR_TRACES, set_list, FIELD(skip), NULL,
+     "Functions that only hand out memory, beside malloc wrappers known: their callers are shown (repeatable)"},
+    {"no-skip", 0, NULL, FOR_TRACES, set_flag, FIELD(no_skip), NULL, "Show allocator frames too"},
+
+    {.commands = FOR_TRACES, .text = "Filters (all given ones must hold; a repeated one: any of them):"},
+    {"include", 0, "GLOB[:LINE]", FOR_TRACES, set_file_filter, 0, NULL,
+     "Only where the most recent frame's file name matches (with --include-domain: or the domain does)"},
+    {"exclude", 0, "GLOB[:LINE]", FOR_TRACES, set_file_filter, 0, NULL, "Not where it matches"},
+    {"include-domain", 0, "N", FOR_TRACES, set_domain_filter, 0, NULL,
+     "Only this domain: 0 malloc family, 1 mmap, others tm_track"},
+    {"exclude-domain", 0, "N", FOR_TRACES, set_domain_filter, 0, NULL, "Not this domain"},
+    {"function", 0, "GLOB", FOR_TRACES, set_list, FIELD(functions), NULL, "Only this function"},
+    {"module", 0, "GLOB", FOR_TRACES, set_list, FIELD(modules), NULL,
+     "Only this module: its path, or its file name where GLOB has no slash"},
+    {"all-frames", 0, NULL, FOR_TRACES, set_flag, FIELD(all_frames), NULL,
+     "File name, function and module filters look at every frame"},
+    {"thread", 0, "TID", FOR_TRACES, set_thread, 0, NULL, "Only what this thread allocated (needs detail=1)"},
+    {"min-size", 0, "BYTES", FOR_TRACES, set_size, FIELD(min_size), NULL, "Only blocks at least this large"},
+    {"max-size", 0, "BYTES", FOR_TRACES, set_size, FIELD(max_size), NULL, "Only blocks at most this large"},
+    {"older", 0, "SECONDS", FOR_TRACES, set_seconds, FIELD(older), NULL,
+     "Only blocks allocated at least so long before the newest one (needs detail=1)"},
+    {"newer", 0, "SECONDS", FOR_TRACES, set_seconds, FIELD(newer), NULL,
+     "Only blocks allocated less than so long before it (needs detail=1)"},
+
+    {.commands = FOR_ALL, .text = "Output:"},
+    {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL, "Print the N most recent frames of a traceback"},
+    {"no-source", 0, NULL, FOR_TRACES, set_flag, FIELD(no_source), NULL, "Print no source lines"},
+    {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
+     "text (default), json, csv or folded (stacks for a flame graph: all of them, by traceback)"},
+    {"format", 0, "FORMAT", CA_FOR_INFO, set_format, FIELD(format), object_words, "text (default) or json"},
+    {"output", 'o', "FILE", FOR_ALL, set_text, FIELD(output), NULL,
+     "Write to FILE, which changes only when the answer is complete"},
+    {"color", 0, "WHEN", FOR_ALL, set_choice, FIELD(color), color_words,
+     "auto (default: on a terminal), always or never"},
+    {"fail-over", 0, "BYTES", FOR_STATISTICS, set_size, FIELD(fail_over), NULL,
+     "Exit with 3 when the total is larger; diff: the growth"},
+
+    {.commands = FOR_ALL, .text = "Symbols:"},
+    {"sysroot", 0, "DIR", FOR_ALL, set_text, FIELD(sysroot), NULL, "Look for the process's files below DIR"},
+    {"debug-dir", 0, "DIRS", FOR_ALL, set_text, FIELD(debug_directory), NULL,
+     "Separate debug files, colon-separated (default /usr/lib/debug)"},
+    {"source-map", 0, "OLD=NEW", FOR_ALL, set_map, FIELD(source_map), NULL,
+     "Replace the prefix OLD of source file names (repeatable)"},
+
+    {.commands = FOR_ALL, .text = "Other:"},
+    {"help", 0, NULL, FOR_ALL, set_flag, FIELD(help), NULL, "Print this help"},
+};
+
+enum { TABLE_SIZE = sizeof table / sizeof *table };
+
+static int spec_key(const struct option_spec *spec)
+{
+    return spec->letter ? spec->letter : FIRST_LONG_KEY + (int)(spec - table);
+}
+
+static const struct option_spec *spec_find(int key)
+{
+    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
+        if (spec->name && spec_key(spec) == key) {
+            return spec;
+        }
+    }
+    return NULL;
+}
+
+/* argp's form of the command's part of the table. The array is the caller's, of TABLE_SIZE + 1 elements. */
+static void argp_table_fill(struct argp_option *options, unsigned command)
+{
+    int group = 0;
+    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
+        group += !spec->name;
+        if (!(spec->commands & command)) {
+            continue;
+        }
+        bool optional = spec->argument && spec->argument[0] == '[';
+        *options++ = (struct argp_option){
+            .name = spec->name,
+            .key = spec->name ? spec_key(spec) : 0,
+            .arg = optional ? "unique" : spec->argument,
+            .flags = optional ? OPTION_ARG_OPTIONAL : 0,
+            .doc = spec->text,
+            .group = group,
+        };
+    }
+    *options = (struct argp_option){0};
+}
+
+/* ----------------------------------------------------------------------------------------------- parsing */
+
+static error_t parse_one(int key, char *argument, struct argp_state *state)
+{
+    struct parse *parse = state->input;
+    if (key == ARGP_KEY_ARG) {
+        return list_add(parse, &parse->options->operands, argument) ? 0 : ENOMEM;
+    }
+    const struct option_spec *spec = spec_find(key);
+    if (!spec) {
+        return ARGP_ERR_UNKNOWN;
+    }
+    return spec->set(parse, spec, argument) ? 0 : EINVAL;
+}
+
+static size_t count_prefix(unsigned command, const char *name, size_t size, const struct option_spec **ret_spec)
+{
+    size_t count = 0;
+    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
+        if (!spec->name || !(spec->commands & command) || strncmp(spec->name, name, size) != 0) {
+            continue;
+        }
+        count++;
+        *ret_spec = spec;
+        if (strlen(spec->name) == size) {
+            return 1;
+        }
+    }
+    return count;
+}
+
+/* argp says only that a word is wrong: this says why. */
+static bool word_explain(struct parse *parse, const char *word)
+{
+    size_t dashes = strspn(word, "-");
+    const char *name = word + dashes;
+    size_t size = strcspn(name, "=");
+    const struct option_spec *spec = NULL;
+    size_t matches = count_prefix(parse->command, name, size, &spec);
+    if (dashes == 1 && size == 1) {
+        spec = spec_find(name[0]);
+        matches = spec && (spec->commands & parse->command) ? 1 : 0;
+    }
+    int shown = (int)(dashes + size);
+    if (matches > 1) {
+        return ca_fail(&parse->error, CA_USAGE, "option '%.*s' is ambiguous", shown, word);
+    }
+    if (matches == 0) {
+        return ca_fail(&parse->error, CA_USAGE, "unknown option '%.*s'", shown, word);
+    }
+    if (spec->argument) {
+        return ca_fail(&parse->error, CA_USAGE, "option '%.*s' needs an argument: %s", shown, word, spec->argument);
+    }
+    return ca_fail(&parse->error, CA_USAGE, "option '%.*s' takes no argument", shown, word);
+}
+
+static bool argp_run(struct parse *parse, int argc, const char *const *argv)
+{
+    struct argp_option argp_options[TABLE_SIZE + 1];
+    argp_table_fill(argp_options, parse->command);
+    struct argp argp = {.options = argp_options, .parser = parse_one};
+
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    if (!words) {
+        return ca_fail_memory(&parse->error);
+    }
+    memcpy(words, argv, (size_t)argc * sizeof *words);
+    int next = 0;
+    /* In order: options and operands mix, and POSIXLY_CORRECT does not change what a command line means. Long options with
+     * one dash are GDB's way to write them. */
+    error_t failure = argp_parse(&argp, argc, words,
+                                 ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER | ARGP_LONG_ONLY, &next, parse);
+    if (failure && !parse->error && !parse->options->help) {
+        if (failure == ENOMEM) {
+            ca_fail_memory(&parse->error);
+        } else {
+            word_explain(parse, words[next > 1 ? next - 1 : 1]);
+        }
+    }
+    free(words);
+    return !failure || parse->options->help;
+}
+
+bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, int argc, const char *const *argv,
+                      struct ca_error **ret_error)
+{
+    *options = (struct ca_options){.by = CA_KEY_LINENO};
+    struct parse parse = {.options = options, .command = command};
+    bool parsed = argp_run(&parse, argc, argv);
+    if (!parsed) {
+        *ret_error = parse.error;
+        return false;
+    }
+    ca_error_destroy(parse.error);
+    for (size_t i = 0; i < options->filter_count; i++) {
+        options->filters[i].all_frames = options->all_frames;
+    }
+    if (options->format == CA_FORMAT_FOLDED && !options->has_by) {
+        options->by = CA_KEY_TRACEBACK;
+    }
+    if (!options->limit.given) {
+        options->limit.value = options->format == CA_FORMAT_FOLDED ? 0 : 10;
+    }
+    return true;
+}
+
+void ca_options_deinit(struct ca_options *options)
+{
+    free(options->operands.items);
+    free(options->functions.items);
+    free(options->modules.items);
+    free(options->skip.items);
+    free(options->source_map.items);
+    free(options->filters);
+    free(options->threads);
+    *options = (struct ca_options){0};
+}
+
+/* -------------------------------------------------------------------------------------------------- help */
+
+void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name, const char *operands,
+                     const char *description, const char *epilogue)
+{
+    struct argp_option argp_options[TABLE_SIZE + 1];
+    argp_table_fill(argp_options, command);
+    struct ca_text document = {0};
+    ca_text_printf(&document, "%s\v%s", description, epilogue);
+    struct argp argp = {.options = argp_options, .args_doc = operands, .doc = document.bytes};
+
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *stream = document.failed ? NULL : open_memstream(&bytes, &size);
+    if (stream) {
+        char program[64];
+        snprintf(program, sizeof program, "%s", name);
+        argp_help(&argp, stream, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC, program);
+    }
+    if (stream && fclose(stream) == 0) {
+        ca_text_add_bytes(text, bytes, size);
+    } else {
+        text->failed = true;
+    }
+    free(bytes);
+    ca_text_deinit(&document);
+}

@@ -1,0 +1,89 @@
+/* coverage.c: the coverage line. */
+#include "coverage.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "../snapshot/statistics.h"
+
+enum { THREADS_SHOWN = 8 };
+
+static bool ambiguous(const struct ca_table *table)
+{
+    for (size_t i = 0; i < table->in_flight_count; i++) {
+        if (table->in_flight[i].ambiguous) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_threads(struct ca_text *text, const struct ca_table *table)
+{
+    size_t count = table->in_flight_count;
+    ca_text_add(text, count == 1 ? " (thread" : " (threads");
+    for (size_t i = 0; i < count && i < THREADS_SHOWN; i++) {
+        ca_text_printf(text, "%s %" PRIu32, i ? "," : "", table->in_flight[i].tid);
+    }
+    ca_text_add(text, count > THREADS_SHOWN ? ", ..." : "");
+    ca_text_add(text, ambiguous(table) ? "; done or not cannot be told)" : ")");
+}
+
+static void add_size(struct ca_text *text, uint64_t size)
+{
+    char buffer[CA_SIZE_TEXT];
+    ca_format_size(buffer, (double)size, false);
+    ca_text_add(text, buffer);
+}
+
+void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table)
+{
+    const struct ca_coverage *coverage = &table->coverage;
+    ca_text_printf(text, "%s: %" PRIu64 " blocks, %" PRIu64 " dropped", what, coverage->blocks, coverage->dropped);
+    if (coverage->dropped) {
+        ca_text_add(text, " (");
+        add_size(text, coverage->dropped_size);
+        ca_text_add(text, ")");
+    }
+    ca_text_printf(text, ", %" PRIu64 " in flight", coverage->in_flight);
+    if (table->in_flight_count) {
+        add_threads(text, table);
+    }
+    if (coverage->sample_bytes) {
+        ca_text_add(text, ", one sample per ");
+        add_size(text, coverage->sample_bytes);
+    } else {
+        ca_text_add(text, ", every block traced");
+    }
+    if (coverage->rejected) {
+        ca_text_printf(text, ", %" PRIu64 " DAMAGED RECORDS LEFT OUT", coverage->rejected);
+    }
+    if (coverage->missing_bytes) {
+        ca_text_printf(text, ", %s: ", coverage->truncated ? "TRUNCATED" : "INCOMPLETE");
+        add_size(text, coverage->missing_bytes);
+        ca_text_add(text, " of tables missing, sizes are lower bounds");
+    } else if (coverage->truncated) {
+        ca_text_add(text, ", truncated core, tables complete");
+    }
+    ca_text_add(text, "\n");
+}
+
+struct json_object *ca_coverage_json(struct ca_json *json, const struct ca_coverage *coverage)
+{
+    struct json_object *object = ca_json_object(json);
+    ca_json_set(json, object, "blocks", ca_json_unsigned(json, coverage->blocks));
+    ca_json_set(json, object, "dropped", ca_json_unsigned(json, coverage->dropped));
+    ca_json_set(json, object, "dropped_size", ca_json_unsigned(json, coverage->dropped_size));
+    ca_json_set(json, object, "in_flight", ca_json_unsigned(json, coverage->in_flight));
+    ca_json_set(json, object, "truncated", ca_json_boolean(json, coverage->truncated));
+    ca_json_set(json, object, "missing_bytes", ca_json_unsigned(json, coverage->missing_bytes));
+    ca_json_set(json, object, "rejected", ca_json_unsigned(json, coverage->rejected));
+    ca_json_set(json, object, "sample_bytes", ca_json_unsigned(json, coverage->sample_bytes));
+    return object;
+}
+
+bool ca_coverage_is_complete(const struct ca_table *table)
+{
+    const struct ca_coverage *coverage = &table->coverage;
+    return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !ambiguous(table);
+}
