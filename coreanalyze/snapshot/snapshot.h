@@ -47,9 +47,8 @@ uint32_t ca_snapshot_add_traceback(struct ca_snapshot *snapshot, const uint32_t 
 bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *trace);
 
 /* Frame ids of a traceback, most recent first, after skipping, inlined ones included; borrowed until the next call that adds
- * a traceback
- or resolves one. `wanted`: at least that many of the most recent (all = SIZE_MAX): fewer are symbolised.
- * NULL with an error. */
+ * a traceback or resolves one. `wanted`: at least that many of the most recent (all = SIZE_MAX): fewer are symbolised. NULL
+ * with an error. */
 const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, size_t *ret_count,
                                       struct ca_error **ret_error);
 uint32_t ca_snapshot_total_nframe(struct ca_snapshot *snapshot, uint32_t traceback);

@@ -1,0 +1,126 @@
+/* statistics.c: groups as sorted statistics. */
+#include "statistics.h"
+
+#include <stdlib.h>
+
+#include "../util/unicode.h"
+#include "groups.h"
+
+/* What ca_statistics_destroy gets is the first member of this. */
+struct statistics_owner {
+    struct ca_statistics statistics;
+    uint32_t *frames;
+};
+
+static int compare_unsigned(unsigned __int128 left, unsigned __int128 right)
+{
+    return (left > right) - (left < right);
+}
+
+static unsigned __int128 magnitude(__int128 number)
+{
+    return number < 0 ? 0 - (unsigned __int128)number : (unsigned __int128)number;
+}
+
+static int compare_frames(const struct ca_snapshot *snapshot, uint32_t left_id, uint32_t right_id)
+{
+    if (left_id == right_id) {
+        return 0;
+    }
+    const struct ca_frame *left = ca_snapshot_frame(snapshot, left_id);
+    const struct ca_frame *right = ca_snapshot_frame(snapshot, right_id);
+    if (left->filename != right->filename) {
+        return ca_name_compare(
+            ca_snapshot_string(snapshot, left->filename), ca_snapshot_string_size(snapshot, left->filename),
+            ca_snapshot_string(snapshot, right->filename), ca_snapshot_string_size(snapshot, right->filename));
+    }
+    return (left->lineno > right->lineno) - (left->lineno < right->lineno);
+}
+
+/* Lexicographic from the oldest frame; a proper prefix is smaller. */
+static int compare_tracebacks(const struct ca_snapshot *snapshot, const struct ca_statistic *left,
+                              const struct ca_statistic *right)
+{
+    size_t l = left->frame_count;
+    size_t r = right->frame_count;
+    while (l > 0 && r > 0) {
+        int order = compare_frames(snapshot, left->frames[--l], right->frames[--r]);
+        if (order != 0) {
+            return order;
+        }
+    }
+    return (l > 0) - (r > 0);
+}
+
+/* Both descending, for qsort_r; `context` is the snapshot. Keys are unique, so no two items are equal. */
+static int compare_statistics(const void *left_item, const void *right_item, void *context)
+{
+    const struct ca_statistic *left = left_item;
+    const struct ca_statistic *right = right_item;
+    int order = compare_unsigned(right->size, left->size);
+    order = order != 0 ? order : compare_unsigned(right->count, left->count);
+    return order != 0 ? order : compare_tracebacks(context, right, left);
+}
+
+static int compare_diffs(const void *left_item, const void *right_item, void *context)
+{
+    const struct ca_statistic *left = left_item;
+    const struct ca_statistic *right = right_item;
+    int order = compare_unsigned(magnitude(right->size_diff), magnitude(left->size_diff));
+    order = order != 0 ? order : compare_unsigned(right->size, left->size);
+    order = order != 0 ? order : compare_unsigned(magnitude(right->count_diff), magnitude(left->count_diff));
+    order = order != 0 ? order : compare_unsigned(right->count, left->count);
+    return order != 0 ? order : compare_tracebacks(context, right, left);
+}
+
+bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_statistics **ret_statistics,
+                        struct ca_error **ret_error)
+{
+    struct statistics_owner *owner = calloc(1, sizeof(*owner));
+    struct ca_statistic *items = calloc(grouping->count + 1, sizeof(*items));
+    if (owner == NULL || items == NULL) {
+        free(owner);
+        free(items);
+        return ca_fail_memory(ret_error);
+    }
+    for (size_t i = 0; i < grouping->count; i++) {
+        const struct ca_group_sum *group = &grouping->items[i];
+        items[i] = (struct ca_statistic){.size = group->size, .count = group->count, .traceback = group->traceback,
+                                         .frames = grouping->frames + group->first, .frame_count = group->frame_count};
+        if (diff) {
+            items[i].size_diff = (__int128)(group->size - group->old_size);
+            items[i].count_diff = (__int128)(group->count - group->old_count);
+        }
+    }
+    qsort_r(items, grouping->count, sizeof(*items), diff ? compare_diffs : compare_statistics, grouping->snapshot);
+    owner->frames = grouping->frames;
+    grouping->frames = NULL;
+    grouping->frames_capacity = 0;
+    owner->statistics = (struct ca_statistics){.items = items, .count = grouping->count, .key = grouping->key,
+                                               .total_size = grouping->total_size, .total_count = grouping->total_count,
+                                               .snapshot = grouping->snapshot};
+    *ret_statistics = &owner->statistics;
+    return true;
+}
+
+bool ca_statistics_compute(struct ca_snapshot *snapshot, const struct ca_weight *weights, size_t weight_count,
+                           enum ca_key key, enum ca_cumulative cumulative, struct ca_statistics **ret_statistics,
+                           struct ca_error **ret_error)
+{
+    struct ca_grouping grouping;
+    bool ok = ca_grouping_init(&grouping, snapshot, key, cumulative, ret_error) &&
+              ca_grouping_add(&grouping, weights, weight_count, ret_error) &&
+              ca_grouping_finish(&grouping, false, ret_statistics, ret_error);
+    ca_grouping_deinit(&grouping);
+    return ok;
+}
+
+void ca_statistics_destroy(struct ca_statistics *statistics)
+{
+    if (statistics != NULL) {
+        struct statistics_owner *owner = (struct statistics_owner *)statistics;
+        free(owner->statistics.items);
+        free(owner->frames);
+        free(owner);
+    }
+}
