@@ -25,12 +25,14 @@ OBJ := $(BUILD)/obj
 BIN := $(BUILD)/bin
 LIB := $(BUILD)/lib
 
-ENGINE_LIBS := -ldw -lelf -ljson-c -lz -liberty
+ENGINE_LIBS := -ldw -lelf -ljson-c -larchive -lprotobuf-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
 ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c))
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
-ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o)
+PROTO := $(wildcard coreanalyze/*/*.proto)
+PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 
 # What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
@@ -47,8 +49,7 @@ all: $(addprefix $(BUILD)/,$(PROGRAMS) $(DATA) $(call AUTO_LOAD,$(abspath $(BUIL
 # Objects are made anew when compiler or flags change.
 FLAGS = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS)
 $(OBJ)/flags: FORCE
-	@mkdir -p $(@D)
-	$(file >$@.new,$(FLAGS))
+	$(shell mkdir -p $(@D))$(file >$@.new,$(FLAGS))
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 .PHONY: FORCE
 FORCE:
@@ -57,9 +58,18 @@ $(OBJ)/tracer/%.o: tracer/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -c -o $@ $<
 
-$(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags
+ENGINE_CC = $(CC) $(CPPFLAGS_ALL) $(addprefix -I,$(sort $(dir $(PROTO_C)))) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC
+$(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags | $(PROTO_C)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC -c -o $@ $<
+	$(ENGINE_CC) -c -o $@ $<
+
+# Generated code is built with our flags, but not with our warnings.
+$(PROTO_C:%.c=%.o): %.o: %.c $(OBJ)/flags
+	$(ENGINE_CC) -w -c -o $@ $<
+
+$(PROTO_C): $(OBJ)/%.pb-c.c: %.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
