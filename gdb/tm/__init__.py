@@ -1,0 +1,3 @@
+"""tm: tracemalloc for native programs."""
+
+from .engine import EngineError

@@ -1,0 +1,347 @@
+"""The engine, libcoreanalyze.so, as Python objects: coreanalyze.h through ctypes and nothing more.
+
+Nothing here knows GDB. A Target is a core file (Target.open_core) or something whose memory a Describer reads
+(Target.create); Target.run runs one command line of `coreanalyze` on it.
+"""
+
+import ctypes
+import os
+import sys
+
+# enum ca_status
+COMPLETE, PARTIAL, NOTHING, OVER, USAGE = 0, 1, 2, 3, 64
+
+READ_INTERRUPTED = ctypes.c_size_t(-1).value  # CA_READ_INTERRUPTED
+
+READ, WRITE, EXECUTE = 1, 2, 4  # protection of a mapping
+
+
+class EngineError(Exception):
+    """An error of the engine. `status` is the exit code that coreanalyze would give."""
+
+    def __init__(self, message, status=NOTHING):
+        super().__init__(message)
+        self.status = status
+
+
+# ---------------------------------------------------------------------------------------------------- library
+
+_DESCRIBE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
+_READ = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t)
+_WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+
+
+class _Callbacks(ctypes.Structure):
+    """struct ca_callbacks"""
+    _fields_ = [("context", ctypes.c_void_p),
+                ("read_memory", _READ),
+                ("describe_process", _DESCRIBE),
+                ("describe_mappings", _DESCRIBE),
+                ("describe_threads", _DESCRIBE),
+                ("describe_modules", _DESCRIBE)]
+
+
+class _SymbolOptions(ctypes.Structure):
+    """struct ca_symbol_options"""
+    _fields_ = [("sysroot", ctypes.c_char_p),
+                ("debug_directory", ctypes.c_char_p),
+                ("source_map", ctypes.POINTER(ctypes.c_char_p)),
+                ("source_map_count", ctypes.c_size_t)]
+
+
+class _Output(ctypes.Structure):
+    """struct ca_output"""
+    _fields_ = [("context", ctypes.c_void_p),
+                ("write", _WRITE),
+                ("color", ctypes.c_int),
+                ("columns", ctypes.c_int)]
+
+
+ERROR_OUT = ctypes.POINTER(ctypes.c_void_p)
+
+# name: (result, arguments)
+_FUNCTIONS = {
+    "ca_version": (ctypes.c_char_p, []),
+    "ca_error_message": (ctypes.c_char_p, [ctypes.c_void_p]),
+    "ca_error_status": (ctypes.c_int, [ctypes.c_void_p]),
+    "ca_error_destroy": (None, [ctypes.c_void_p]),
+    "ca_target_open_core": (ctypes.c_void_p, [ctypes.c_char_p, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
+    "ca_target_create": (ctypes.c_void_p,
+                         [ctypes.POINTER(_Callbacks), ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
+    "ca_target_set_process": (None, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32,
+                                     ctypes.c_uint32, ctypes.c_char_p, ctypes.c_char_p]),
+    "ca_target_set_auxv": (None, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
+    "ca_target_set_siginfo": (None, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
+    "ca_target_add_mapping": (None, [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64,
+                                     ctypes.c_uint32, ctypes.c_char_p]),
+    "ca_target_add_thread": (None, [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64),
+                                    ctypes.c_size_t]),
+    "ca_target_set_table": (None, [ctypes.c_void_p, ctypes.c_uint64]),
+    "ca_target_invalidate": (None, [ctypes.c_void_p]),
+    "ca_target_destroy": (None, [ctypes.c_void_p]),
+    "ca_command_run": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p),
+                                      ctypes.POINTER(_Output)]),
+}
+
+
+def add_functions(functions):
+    """More functions of the library, in the form of _FUNCTIONS, before it is loaded."""
+    _FUNCTIONS.update(functions)
+
+
+_NAME = "libcoreanalyze.so"
+
+
+def library_candidates():
+    """Where the library is, seen from this package: PREFIX/share/tm/python/tm (a build tree is such a PREFIX), else the
+    checkout's gdb/tm with its build tree beside gdb/."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    if os.path.basename(os.path.dirname(package)) == "python":
+        prefix = os.path.join(package, os.pardir, os.pardir, os.pardir, os.pardir)
+    else:
+        prefix = os.path.join(package, os.pardir, os.pardir, "build")
+    return [os.path.normpath(os.path.join(prefix, "lib", _NAME))]
+
+
+_library = None
+
+
+def library():
+    """The loaded library. Raises EngineError where it is missing or is not of this version."""
+    global _library
+    if _library is None:
+        _library = _library_load()
+    return _library
+
+
+def _library_load():
+    candidates = library_candidates()
+    path = next((path for path in candidates if os.path.exists(path)), None)
+    if path is None:
+        raise EngineError("tm: the engine is not built: no %s; run make (or make install) first" % candidates[0])
+    try:
+        loaded = ctypes.CDLL(path)  # RTLD_LOCAL: GDB's own names are not to be mixed with the engine's
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.restype = result
+            function.argtypes = arguments
+    except (OSError, AttributeError) as error:
+        raise EngineError("tm: cannot load the engine: %s; run make (or make install) again" % error) from None
+    return loaded
+
+
+def version():
+    """Version of the engine, "MAJOR.MINOR.PATCH"."""
+    return os.fsdecode(library().ca_version())
+
+
+def raise_error(error):
+    """Turns the struct ca_error in the c_void_p `error` into an EngineError and frees it."""
+    if not error:
+        raise EngineError("out of memory")
+    message = os.fsdecode(library().ca_error_message(error))
+    status = library().ca_error_status(error)
+    library().ca_error_destroy(error)
+    raise EngineError(message, status)
+
+
+def _encode(text):
+    """A path or an argument as the bytes that the system had for it; None stays None."""
+    return None if text is None else os.fsencode(text)
+
+
+# ---------------------------------------------------------------------------------------------------- callbacks
+
+class Describer:
+    """What Target.create needs to know of a process. Sub-classes override what they can answer.
+
+    The describe_* methods call the Target's set_* and add_* methods. KeyboardInterrupt ends the engine's work and comes
+    out of the call that was made; any other exception of read_memory means that nothing could be read, and comes out
+    as well unless it is one of `expected`."""
+
+    expected = ()
+
+    def read_memory(self, address, buffer, size):
+        """Copies up to `size` bytes at `address` to the address `buffer`; returns how many from the start of the range."""
+        raise NotImplementedError
+
+    def describe_process(self, target):
+        pass
+
+    def describe_mappings(self, target):
+        pass
+
+    def describe_threads(self, target):
+        pass
+
+    def describe_modules(self, target):
+        pass
+
+
+class _Guard:
+    """Runs Python code on behalf of the engine, through which no exception can pass: the first one is kept, the engine is
+    told "interrupted" from then on, and raise_pending raises it when the engine has returned."""
+
+    def __init__(self):
+        self.exception = None
+        self._hook = None
+
+    def call(self, function, *arguments, on_error=0, expected=()):
+        try:
+            if self.exception is not None:
+                return READ_INTERRUPTED
+            return function(*arguments)
+        except expected:
+            return on_error
+        except BaseException as exception:
+            self._keep(exception)
+            return READ_INTERRUPTED
+
+    def _keep(self, exception):
+        if self.exception is None:
+            self.exception = exception
+
+    # Python runs the handler of a pending Ctrl-C at the first instruction of the callback, before any `try` in it. ctypes then
+    # hands the exception to sys.unraisablehook, and what the engine sees as the result is arbitrary.
+    def __enter__(self):
+        self.exception = None
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = lambda unraisable: self._keep(unraisable.exc_value)
+        return self
+
+    def __exit__(self, *_):
+        sys.unraisablehook = self._hook
+
+    def raise_pending(self):
+        exception, self.exception = self.exception, None
+        if exception is not None:
+            raise exception
+
+
+# ---------------------------------------------------------------------------------------------------- targets
+
+class Target:
+    """A process or core file that can be read (struct ca_target). Close it, or use it in a `with`."""
+
+    def __init__(self):
+        self._pointer = None
+        self._guard = _Guard()
+        self._kept = []  # what the engine points to
+
+    @classmethod
+    def open_core(cls, path, sysroot=None, debug_directory=None, source_map=()):
+        target = cls()
+        options = _symbol_options(sysroot, debug_directory, source_map)
+        target._open(library().ca_target_open_core, _encode(path), options)
+        return target
+
+    @classmethod
+    def create(cls, describer, sysroot=None, debug_directory=None, source_map=()):
+        target = cls()
+        call, expected = target._guard.call, describer.expected
+
+        def described(method):
+            def describe(_context, _pointer):
+                return call(lambda: method(target) or 0, expected=expected)
+            return _DESCRIBE(describe)
+
+        def read_memory(_context, address, buffer, size):
+            return call(describer.read_memory, address, buffer, size, expected=expected)
+
+        callbacks = _Callbacks(None, _READ(read_memory), described(describer.describe_process),
+                               described(describer.describe_mappings), described(describer.describe_threads),
+                               described(describer.describe_modules))
+        target._kept.append(callbacks)
+        options = _symbol_options(sysroot, debug_directory, source_map)
+        target._open(library().ca_target_create, ctypes.byref(callbacks), options)
+        return target
+
+    def _open(self, function, source, options):
+        error = ctypes.c_void_p()
+        self._pointer = function(source, ctypes.byref(options), ctypes.byref(error))
+        if not self._pointer:
+            raise_error(error)
+
+    def close(self):
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            library().ca_target_destroy(pointer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        self.close()
+
+    @property
+    def pointer(self):
+        """The struct ca_target, for the engine's functions."""
+        if not self._pointer:
+            raise EngineError("tm: this target is closed")
+        return self._pointer
+
+    def invalidate(self):
+        """The process has run: forgets what was read."""
+        library().ca_target_invalidate(self.pointer)
+
+    # What a Describer answers with
+
+    def set_process(self, pid, machine, signal, signal_thread, program=None, arguments=None):
+        library().ca_target_set_process(self.pointer, pid, machine, signal, signal_thread, _encode(program),
+                                        _encode(arguments))
+
+    def set_auxv(self, data):
+        library().ca_target_set_auxv(self.pointer, data, len(data))
+
+    def set_siginfo(self, data):
+        library().ca_target_set_siginfo(self.pointer, data, len(data))
+
+    def add_mapping(self, start, end, offset, protection, path):
+        library().ca_target_add_mapping(self.pointer, start, end, offset, protection, _encode(path))
+
+    def add_thread(self, tid, registers):
+        array = (ctypes.c_uint64 * len(registers))(*registers)
+        library().ca_target_add_thread(self.pointer, tid, array, len(registers))
+
+    def set_table(self, address):
+        library().ca_target_set_table(self.pointer, address)
+
+    # Commands
+
+    def run(self, arguments, write, color=False, columns=0):
+        """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer and 2 the
+        messages. Returns the exit code. Exceptions of `write` and of the Describer come out when the engine has ended."""
+        with self._guard as guard:
+            status = run_command(arguments, write, color, columns, pointer=self.pointer, guard=guard)
+        if guard.exception is not None:
+            self.invalidate()  # what was read last may be anything
+        guard.raise_pending()
+        return status
+
+
+def _symbol_options(sysroot, debug_directory, source_map):
+    rules = [_encode("%s=%s" % rule) for rule in source_map]
+    array = (ctypes.c_char_p * max(len(rules), 1))(*rules)
+    return _SymbolOptions(_encode(sysroot), _encode(debug_directory), array, len(rules))
+
+
+def run_command(arguments, write, color=False, columns=0, pointer=None, guard=None):
+    """ca_command_run. Without a pointer to a target, the command line names its SOURCE itself."""
+    own_guard = guard is None
+    guard = guard or _Guard()
+
+    def write_bytes(_context, stream, data, size):
+        guard.call(lambda: write(stream, ctypes.string_at(data, size)))
+
+    argv = [_encode(argument) for argument in arguments]
+    array = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
+    output = _Output(None, _WRITE(write_bytes), int(color), columns)
+    if not own_guard:
+        return library().ca_command_run(pointer, len(argv), array, ctypes.byref(output))
+    with guard:
+        status = library().ca_command_run(pointer, len(argv), array, ctypes.byref(output))
+    guard.raise_pending()
+    return status

@@ -1,0 +1,200 @@
+"""The tm-* commands. Each hands its arguments to the engine, which computes and formats; the text goes through GDB's pager."""
+
+import gdb
+import os
+
+from . import engine
+from . import gdb_complete
+from . import gdb_inferior
+
+_PREFIX = "coreanalyze: "  # before each message of the engine
+
+
+class _Pager:
+    """Takes the engine's text: the answer goes to GDB's output line by line as it comes, messages are kept."""
+
+    def __init__(self):
+        self._messages = b""
+        self._pending = b""
+
+    def write(self, stream, data):
+        if stream == 2:
+            self._messages += data
+            return
+        self._pending += data
+        end = self._pending.rfind(b"\n") + 1
+        self._print(self._pending[:end])
+        self._pending = self._pending[end:]
+
+    def close(self):
+        self._print(self._pending)
+        self._pending = b""
+
+    @staticmethod
+    def _print(data):
+        try:
+            gdb.write(data.decode("utf-8"), gdb.STDOUT)  # GDB writes UTF-8, whatever its host charset is
+        except UnicodeDecodeError:
+            gdb.execute("echo " + "".join("\\%03o" % byte for byte in data))
+
+    def messages(self):
+        text = self._messages.decode("utf-8", "backslashreplace")
+        return [line[len(_PREFIX):] if line.startswith(_PREFIX) else line for line in text.splitlines()]
+
+
+def _colors_wanted(from_tty):
+    """Colours are for a user who types at a terminal, not for scripts that capture the text nor for MI."""
+    return from_tty and os.isatty(1) and bool(gdb.parameter("style enabled"))
+
+
+def run(arguments, from_tty=False, target=None):
+    """Runs a command line of the engine. Messages of a command that gave no answer become GDB's error."""
+    pager = _Pager()
+    columns = gdb.parameter("width") or 0
+    try:
+        runner = engine.run_command if target is None else target.run
+        status = runner(arguments, pager.write, _colors_wanted(from_tty), columns)
+        pager.close()
+    except engine.EngineError as error:
+        raise gdb.GdbError(str(error))
+    messages = pager.messages()
+    if status not in (engine.COMPLETE, engine.PARTIAL) and messages:
+        raise gdb.GdbError("\n".join(messages))
+    for line in messages:
+        gdb.write(line + "\n", gdb.STDERR)
+
+
+class _Command(gdb.Command):
+    """A command `tm-NAME`, also to be had as `tm NAME`, that runs the engine's command NAME on the selected inferior."""
+
+    name = None  # of the engine's command
+
+    def __init__(self, gdb_name):
+        super().__init__(gdb_name, gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        self.dont_repeat()
+        arguments = self.translate(gdb.string_to_argv(argument))
+        # --help needs no process
+        target = None if "--help" in arguments or "-help" in arguments else _target()
+        run([self.name, *arguments], from_tty, target)
+
+    def translate(self, arguments):
+        """GDB's arguments as the engine's."""
+        return arguments
+
+    def complete(self, text, word):
+        return gdb_complete.complete(self.name, text, word)
+
+
+def _target():
+    try:
+        return gdb_inferior.current_target()
+    except engine.EngineError as error:
+        raise gdb.GdbError(str(error))
+
+
+class Top(_Command):
+    """Show which lines of code hold the most memory.
+
+Usage: tm-top [N] [OPTION...]
+
+N is the number of lines to show, 10 by default, 0 for all of them. Some options, with one dash or two:
+  -by KEY           group by lineno (default), filename, traceback, function, module, domain or thread
+  -cumulative       count a block for every frame of its traceback
+  -value VALUE      live (default), peak or total
+  -include GLOB[:LINE], -exclude GLOB[:LINE], -all-frames    filter by source file
+  -function GLOB, -module GLOB, -min-size BYTES, ...         filter otherwise
+  -format FORMAT    text (default), json, csv or folded
+  -o FILE           write to FILE
+"tm-top --help" explains all of them. The process must have been started under the tracer, libtm.so; nothing
+runs in it.
+
+Examples:
+  tm-top 5
+  tm-top -by traceback -nframe 8
+  tm-top 0 -include "*/parser/*" -o parser.txt"""
+
+    name = "top"
+
+    def translate(self, arguments):
+        """The operand N is the engine's option -n."""
+        value_expected = False
+        for index, argument in enumerate(arguments):
+            if not value_expected and argument.isdecimal():
+                return [*arguments[:index], "-n", *arguments[index:]]
+            value_expected = gdb_complete.takes_value(self.name, argument)
+        return arguments
+
+
+class Info(_Command):
+    """Show the state of the tracer: what it traces, how much memory it counts and needs, and the modules.
+
+Usage: tm-info [OPTION...]
+
+  -format json      as data
+  -o FILE           write to FILE
+"tm-info --help" explains all options.
+
+Example:
+  tm-info"""
+
+    name = "info"
+
+
+class Report(_Command):
+    """Show what happened: the program, its signal, and who holds its memory.
+
+Usage: tm-report [OPTION...]
+
+This is what "coreanalyze CORE" prints of a core file. It takes the options of tm-top that choose what is
+counted; "tm-report --help" explains them.
+
+Example:
+  tm-report -by module"""
+
+    name = "report"
+
+
+class Traces(_Command):
+    """Show every live block as data: its domain, size and traceback.
+
+Usage: tm-traces [OPTION...]
+
+  -format FORMAT    text (default), json, csv or folded
+  -o FILE           write to FILE
+and the filters of tm-top; "tm-traces --help" explains all options. The answer can be long.
+
+Example:
+  tm-traces -min-size 1M -format json -o large.json"""
+
+    name = "traces"
+
+
+class _Prefix(gdb.Command):
+    """Commands of tm, tracemalloc for native programs.
+
+Usage: tm COMMAND [ARGUMENT...], or tm-COMMAND [ARGUMENT...]
+
+They show who holds the memory of a program that runs under the tracer (libtm.so, started by tm-run or
+LD_PRELOAD), live or from its core file. In GDB's Python, "import tm" gives tracemalloc's API for it."""
+
+    def __init__(self):
+        super().__init__("tm", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument, _from_tty):
+        if argument:
+            raise gdb.GdbError('Undefined tm command: "%s". Try "help tm".' % argument)
+        gdb.execute("help tm")
+
+
+COMMANDS = (Top, Info, Report, Traces)
+
+
+def register():
+    """Defines the commands; again where they are defined already."""
+    gdb_inferior.watch_events()
+    _Prefix()
+    for command in COMMANDS:
+        command("tm " + command.name)
+        command("tm-" + command.name)
