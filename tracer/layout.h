@@ -161,8 +161,9 @@ struct tm_root {
     uint64_t max_bytes;           /* cap on the tracer's own memory, 0 = none */
     uint64_t freed_count;         /* capacity of the history of freed blocks */
     uint64_t generation;          /* of the traces, from 1; a clear or a start adds 1: older records are void */
-    uint64_t current;             /* bytes, folded: add nothing; the exact value is the sum over the threads' counters */
-    uint64_t peak;                /* bytes; largest folded value since start, clear or reset. Readers show max(peak, current) */
+    uint64_t current;             /* bytes, folded, kept only when several threads allocate; the value to show is the sum over
+                                   * the threads' counters */
+    uint64_t peak;                /* bytes; set when memory falls after a new peak. Readers show max(peak, that sum) */
     uint64_t peak_epoch;          /* advances when memory first falls after a new peak */
     uint64_t fold_bytes;          /* peak may be short by at most this much per thread, 0 while one thread allocates */
     uint64_t committed_bytes;     /* the tracer's own memory, all tables, private ones too */
@@ -288,8 +289,8 @@ struct tm_stack_stats {
     uint64_t live_size;
     uint64_t total_count; /* since start */
     uint64_t total_size;
-    uint64_t peak_count;  /* live values at the moment of the process's peak, if peak_epoch is the root's; */
-    uint64_t peak_size;   /* otherwise live_count and live_size are those values */
+    uint64_t peak_count;  /* live values at the moment of the process's peak, if peak_epoch is the root's; otherwise, */
+    uint64_t peak_size;   /* and while current is larger than root.peak, live_count and live_size are those values */
     uint64_t peak_epoch;
     uint64_t generation;
 };
@@ -329,22 +330,32 @@ enum tm_operation_code {
 /* One operation in flight, and the counters of the operations that this level has completed. Level 0 is the thread
  * itself, level n a signal handler that interrupted the tracer n times. code is written last and cleared first.
  *
- * Reading an operation in flight:
- *   ALLOCATE    new_address has a valid live word: shown as after, else as before
- *   FREE        address still has `entry` as its live word: before, else after
- *   REALLOCATE  new_address has a live word with stack `stack` and size `size`: after; else before: the old block
- *               (address, entry) is present even where its live word is already cleared
- * While an operation is in flight `before` holds what the four counters were when it began; readers use those and
- * apply the operation themselves. */
+ * Reading an operation in flight, "record" meaning a live word of domain 0 or a LIVE entry of WIDE. With
+ * TM_OPERATION_DONE in flags it is after: the tables and the four counters contain it and nothing is to be applied.
+ * Otherwise:
+ *   ALLOCATE    new_address has a record: shown as after, else as before
+ *   FREE        entry != 0: address still has `entry` as its live word: before, else after
+ *               entry == 0 (the block was in WIDE): address still has a record in WIDE: before, else after
+ *   REALLOCATE  new_address has a record with stack `stack` and size `size`: after; else before: the old block
+ *               (address, entry) is present even where its live word is already cleared; with entry == 0 the old block
+ *               is the WIDE entry of address, which is in state LIVE or BUSY. A realloc of a block that has no record
+ *               is an ALLOCATE. Where address has a live word other than `entry`, another thread already got the
+ *               memory: the old block is gone
+ *   TRACK       (domain, address) has a record with stack `stack` and size `size`: after. With TM_OPERATION_REPLACES
+ *               (`entry` = size of the record before) and no record at all: after, the block is the operation's. Else before
+ *   UNTRACK     (domain, address) still has a record: before, else after
+ *   CONTROL     nothing to apply: the generation decides
+ * While an operation is in flight and not DONE `before` holds what the four counters were when it began; readers use
+ * those and apply the operation themselves. The STATS of its stacks may or may not contain it yet. */
 struct tm_operation {
     uint32_t code;        /* enum tm_operation_code. Publishes */
     uint32_t domain;
     uint64_t address;
     uint64_t new_address;
-    uint64_t size;        /* requested size of the new block */
-    uint64_t entry;       /* live word that address had before */
-    uint32_t stack;       /* stack id of the call */
-    uint32_t flags;
+    uint64_t size;        /* requested size of the new block; FREE, UNTRACK: size of the block that goes */
+    uint64_t entry;       /* live word that address had before, 0 = the block is in WIDE */
+    uint32_t stack;       /* stack id of the call; FREE, UNTRACK: 0 */
+    uint32_t flags;       /* TM_OPERATION_DONE, TM_OPERATION_REPLACES. Publishes DONE */
     uint64_t stack_pointer; /* of the caller: a slot below the thread's stack pointer was left by longjmp */
     uint64_t generation;  /* the counters below belong to this generation, else they are void */
     uint64_t allocated_count;
@@ -355,6 +366,10 @@ struct tm_operation {
 };
 
 #define TM_OPERATION_LEVELS 3
+
+/* tm_operation.flags */
+#define TM_OPERATION_DONE     0x1 /* after: what is left is the real call (a free that may crash) */
+#define TM_OPERATION_REPLACES 0x2 /* TRACK of a key that had a record */
 
 enum tm_thread_state {
     TM_THREAD_FREE = 0,
