@@ -3,6 +3,7 @@
  * Behind the callback there may be a serial line, so calls are what costs. Small reads go through a cache of pages that fetches
  * a run of pages at a time; large ones pass by it, in chunks. */
 #include "internal.h"
+#include "process.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -162,7 +163,7 @@ static bool callback_describe(struct ca_source *base)
         free(base->name);
         base->name = name;
     }
-    return true;
+    return ca_process_complete(base);
 }
 
 static void callback_invalidate(struct ca_source *base)
