@@ -4,15 +4,16 @@
  * character. A '[' without its ']' is itself. In a set, the hyphens that make ranges are found first, ranges whose ends are
  * reversed vanish with both ends, and only then a '!' that has come to stand first negates.
  */
-#include <string.h>
-
 #include "../util/unicode.h"
 #include "statistics.h"
 
-/* First character of a set's body that is `wanted`, from `at`; NULL if there is none. */
+/* First `wanted` from `at`; NULL if there is none. Not memchr: gcc 12 then warns of pointers to locals that it made up. */
 static const char *find(const char *at, const char *end, char wanted)
 {
-    return at < end ? memchr(at, wanted, (size_t)(end - at)) : NULL;
+    while (at < end && *at != wanted) {
+        at++;
+    }
+    return at < end ? at : NULL;
 }
 
 /* `count` code points after `at`, but not beyond `end`. */

@@ -3,13 +3,15 @@
 
 #include <stdlib.h>
 
-#include "../util/unicode.h"
 #include "groups.h"
+#include "internal.h"
 
 /* What ca_statistics_destroy gets is the first member of this. */
 struct statistics_owner {
     struct ca_statistics statistics;
-    uint32_t *frames;
+    uint32_t *frames; /* of all items */
+    size_t frame_count;
+    struct ca_group *groups; /* made by ca_statistics_export */
 };
 
 static int compare_unsigned(unsigned __int128 left, unsigned __int128 right)
@@ -22,34 +24,10 @@ static unsigned __int128 magnitude(__int128 number)
     return number < 0 ? 0 - (unsigned __int128)number : (unsigned __int128)number;
 }
 
-static int compare_frames(const struct ca_snapshot *snapshot, uint32_t left_id, uint32_t right_id)
-{
-    if (left_id == right_id) {
-        return 0;
-    }
-    const struct ca_frame *left = ca_snapshot_frame(snapshot, left_id);
-    const struct ca_frame *right = ca_snapshot_frame(snapshot, right_id);
-    if (left->filename != right->filename) {
-        return ca_name_compare(
-            ca_snapshot_string(snapshot, left->filename), ca_snapshot_string_size(snapshot, left->filename),
-            ca_snapshot_string(snapshot, right->filename), ca_snapshot_string_size(snapshot, right->filename));
-    }
-    return (left->lineno > right->lineno) - (left->lineno < right->lineno);
-}
-
-/* Lexicographic from the oldest frame; a proper prefix is smaller. */
 static int compare_tracebacks(const struct ca_snapshot *snapshot, const struct ca_statistic *left,
                               const struct ca_statistic *right)
 {
-    size_t l = left->frame_count;
-    size_t r = right->frame_count;
-    while (l > 0 && r > 0) {
-        int order = compare_frames(snapshot, left->frames[--l], right->frames[--r]);
-        if (order != 0) {
-            return order;
-        }
-    }
-    return (l > 0) - (r > 0);
+    return ca_frames_compare(snapshot, left->frames, left->frame_count, right->frames, right->frame_count);
 }
 
 /* Both descending, for qsort_r; `context` is the snapshot. Keys are unique, so no two items are equal. */
@@ -94,6 +72,7 @@ bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_stati
     }
     qsort_r(items, grouping->count, sizeof(*items), diff ? compare_diffs : compare_statistics, grouping->snapshot);
     owner->frames = grouping->frames;
+    owner->frame_count = grouping->frame_count;
     grouping->frames = NULL;
     grouping->frames_capacity = 0;
     owner->statistics = (struct ca_statistics){.items = items, .count = grouping->count, .key = grouping->key,
@@ -121,6 +100,37 @@ void ca_statistics_destroy(struct ca_statistics *statistics)
         struct statistics_owner *owner = (struct statistics_owner *)statistics;
         free(owner->statistics.items);
         free(owner->frames);
+        free(owner->groups);
         free(owner);
     }
+}
+
+static struct ca_wide wide(unsigned __int128 number)
+{
+    return (struct ca_wide){.low = (uint64_t)number, .high = (uint64_t)(number >> 64)};
+}
+
+bool ca_statistics_export(struct ca_statistics *statistics, struct ca_groups *ret_groups)
+{
+    struct statistics_owner *owner = (struct statistics_owner *)statistics;
+    if (owner->groups == NULL) {
+        owner->groups = calloc(statistics->count + 1, sizeof(*owner->groups));
+        if (owner->groups == NULL) {
+            return false;
+        }
+        for (size_t i = 0; i < statistics->count; i++) {
+            const struct ca_statistic *item = &statistics->items[i];
+            owner->groups[i] = (struct ca_group){.size = wide(item->size),
+                                                 .count = wide(item->count),
+                                                 .size_diff = wide((unsigned __int128)item->size_diff),
+                                                 .count_diff = wide((unsigned __int128)item->count_diff),
+                                                 .first = (uint64_t)(item->frames - owner->frames),
+                                                 .frame_count = (uint32_t)item->frame_count};
+        }
+    }
+    *ret_groups = (struct ca_groups){.items = owner->groups,
+                                     .count = statistics->count,
+                                     .frames = owner->frames,
+                                     .frame_count = owner->frame_count};
+    return true;
 }
