@@ -16,7 +16,7 @@ PYTHON ?= /usr/bin/python3
 SANITIZER ?=
 WARN := -Wall -Wextra -Wundef -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wformat=2
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DTM_VERSION='"$(VERSION)"' -I. $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DTM_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(OPT) $(WARN) -fvisibility=hidden -MMD -MP $(CFLAGS)
 # SANITIZER=address,undefined instruments the engine; the tracer runs inside other programs and never is.
 SAN_FLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -70,6 +70,16 @@ $(PROTO_C:%.c=%.o): %.o: %.c $(OBJ)/flags
 $(PROTO_C): $(OBJ)/%.pb-c.c: %.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+
+# The messages of snapshot files, as protobuf-c has them.
+$(GENERATED)/profile.pb-c.c $(GENERATED)/profile.pb-c.h &: coreanalyze/profile/profile.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(GENERATED) -Icoreanalyze/profile $<
+
+$(GENERATED)/profile.pb-c.o: $(GENERATED)/profile.pb-c.c $(OBJ)/flags
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC -c -o $@ $<
+
+$(OBJ)/coreanalyze/profile/%.o: $(GENERATED)/profile.pb-c.h
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)

@@ -7,6 +7,7 @@
 #define CA_SNAPSHOT_INTERNAL_H
 
 #include "index.h"
+#include "location.h"
 #include "snapshot.h"
 
 /* The arrays have the public types: ca_snapshot_export hands them out. ca_string_span: the string is NUL-terminated in
@@ -24,6 +25,10 @@ struct ca_resolver {
                   size_t *ret_count, struct ca_error **ret_error);
     /* Frees resolver_data. */
     void (*destroy)(struct ca_snapshot *snapshot);
+    /* As ca_snapshot_locations and ca_snapshot_mapped, for the reserved tracebacks. */
+    bool (*locate)(struct ca_snapshot *snapshot, uint32_t traceback, struct ca_location **ret_locations, size_t *ret_count,
+                   uint32_t *ret_total, struct ca_error **ret_error);
+    const struct ca_mapped *(*mapped)(struct ca_snapshot *snapshot, size_t *ret_count);
 };
 
 struct ca_snapshot {
@@ -67,5 +72,12 @@ bool ca_snapshot_reserve_tracebacks(struct ca_snapshot *snapshot, size_t count, 
  * holds. A later call with more frames replaces an incomplete one. */
 bool ca_snapshot_set_traceback(struct ca_snapshot *snapshot, uint32_t traceback, const uint32_t *frames, size_t count,
                                bool complete, uint32_t total_nframe, struct ca_error **ret_error);
+
+/* order.c. Lexicographic from the oldest frame, names by code point, a proper prefix is smaller: as tracemalloc orders
+ * tracebacks. `left` and `right` are frame ids, most recent first. */
+int ca_frames_compare(const struct ca_snapshot *snapshot, const uint32_t *left, size_t left_count, const uint32_t *right,
+                      size_t right_count);
+/* Brings the traces into canonical order: domain, traceback (resolved for that), size, thread, address. */
+bool ca_snapshot_sort_traces(struct ca_snapshot *snapshot, struct ca_error **ret_error);
 
 #endif

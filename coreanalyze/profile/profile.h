@@ -1,0 +1,20 @@
+/* profile.h: snapshot files. A snapshot file is a gzip-compressed pprof profile (profile.proto), so that pprof, speedscope, Parca,
+ * Pyroscope and Grafana read it too; docs/snapshot-files.md says what tm puts into it. */
+#ifndef CA_PROFILE_PROFILE_H
+#define CA_PROFILE_PROFILE_H
+
+#include "../snapshot/snapshot.h"
+#include "../util/text.h"
+
+/* The bytes of a snapshot file, added to *text: everything that top and diff need, symbolised, nothing skipped. */
+bool ca_profile_encode(struct ca_snapshot *snapshot, struct ca_text *text, struct ca_error **ret_error);
+
+/* True when the bytes begin like a snapshot file (gzip or plain protobuf of a profile) rather than like a core. */
+bool ca_profile_recognise(const void *bytes, size_t size);
+
+/* Reads a snapshot file, or a heap profile in this format that another tool wrote. skip and no_skip as in
+ * ca_snapshot_from_table; skip is copied. The errors name the path. */
+struct ca_snapshot *ca_profile_load(const char *path, const char *const *skip, size_t skip_count, bool no_skip,
+                                    struct ca_error **ret_error);
+
+#endif
