@@ -110,6 +110,29 @@ CA_API enum ca_status ca_command_run(struct ca_target *target, int argc, const c
 /* Version of the project, "MAJOR.MINOR.PATCH". */
 CA_API const char *ca_version(void);
 
+/* ------------------------------------------------------------------------------------------------------ state */
+
+/* What the tracer in a target says of itself. */
+struct ca_state {
+    bool tracing;
+    uint32_t traceback_limit;
+    uint64_t current; /* bytes in live blocks */
+    uint64_t peak;
+    uint64_t tracer_bytes; /* the tracer's own memory */
+    uint64_t request;      /* address of the request word of the layout (enum tm_request), its argument is the next word */
+};
+
+/* False with an error where no tracer is found. */
+CA_API bool ca_target_state(struct ca_target *target, struct ca_state *ret_state, struct ca_error **ret_error);
+
+struct ca_snapshot;
+
+/* What the target holds now: every live block with all frames, allocator frames left out. A copy, independent of the target.
+ * Caller frees with ca_snapshot_destroy. */
+CA_API struct ca_snapshot *ca_target_take_snapshot(struct ca_target *target, struct ca_error **ret_error);
+/* The same with the one block of domain 0 that begins at `address`, or with none. */
+CA_API struct ca_snapshot *ca_target_find_trace(struct ca_target *target, uint64_t address, struct ca_error **ret_error);
+
 /* ------------------------------------------------------------------------------------------------- tracemalloc's API
  *
  * What a Python package needs to be tracemalloc for native snapshots (plain structures and pointers, for ctypes): the engine
