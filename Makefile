@@ -32,7 +32,8 @@ ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreana
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 PROTO := $(wildcard coreanalyze/*/*.proto)
 PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
-ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
+GENERATED := $(OBJ)/generated
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(GENERATED)/profile.pb-c.o
 
 # What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
@@ -79,7 +80,7 @@ $(GENERATED)/profile.pb-c.c $(GENERATED)/profile.pb-c.h &: coreanalyze/profile/p
 $(GENERATED)/profile.pb-c.o: $(GENERATED)/profile.pb-c.c $(OBJ)/flags
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC -c -o $@ $<
 
-$(OBJ)/coreanalyze/profile/%.o: $(GENERATED)/profile.pb-c.h
+$(filter $(OBJ)/coreanalyze/profile/%,$(ENGINE_OBJ)): $(GENERATED)/profile.pb-c.h
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
