@@ -1,10 +1,7 @@
-/* cfi.h: call frame information, read from .eh_frame in this process's memory.
+/* cfi.h: call frame information: what .eh_frame says about the caller's registers.
  *
- * Sources: DWARF 5, sections 6.4 and 2.5; Linux Standard Base core 5.0, chapter 10 (.eh_frame, .eh_frame_hdr and the
- * pointer encodings). Nothing here allocates, locks or calls out, except that modules are looked up with
- * _dl_find_object (glibc >= 2.35: lock-free) or, where it is missing, dl_iterate_phdr.
- *
- * All reading stays inside the module's address range; malformed input gives no row, never a fault.
+ * Source: DWARF 5, sections 6.4.1 to 6.4.3. Nothing here allocates, locks or calls out. Malformed input gives no row, never
+ * a fault.
  */
 #ifndef TM_CFI_H
 #define TM_CFI_H
@@ -14,13 +11,7 @@
 #include <stdint.h>
 
 #include "arch.h"
-
-/* A module in memory. */
-struct tm_cfi_object {
-    const uint8_t *start;  /* lowest mapped address */
-    const uint8_t *end;    /* the first after the highest */
-    const uint8_t *header; /* .eh_frame_hdr, NULL if the module has none */
-};
+#include "eh_frame.h"
 
 /* How one register of the caller is found (DWARF 5, 6.4.1). */
 enum tm_cfi_kind {
@@ -44,20 +35,14 @@ struct tm_cfi_rules {
 };
 
 struct tm_cfi_row {
-    const uint8_t *base;     /* the FDE: what expressions are counted from */
+    const uint8_t *base;     /* in the FDE: what expressions are counted from */
     uint8_t return_register; /* column of the return address */
     bool signal;             /* augmentation 'S': the caller was interrupted, its pc is no return address */
     struct tm_cfi_rules rules;
 };
 
-/* The module that holds address. */
-bool tm_cfi_object_find(uintptr_t address, struct tm_cfi_object *ret_object);
-
-/* The same by dl_iterate_phdr, which takes the loader's lock. */
-bool tm_cfi_object_find_iterating(uintptr_t address, struct tm_cfi_object *ret_object);
-
 /* The row for the instruction that holds address; false if there is none or it cannot be understood. */
-bool tm_cfi_row_find(const struct tm_cfi_object *object, uintptr_t address, struct tm_cfi_row *ret_row);
+bool tm_cfi_row_find(const struct tm_eh_module *module, uintptr_t address, struct tm_cfi_row *ret_row);
 
 /* The bytes of the expression of a rule or of the CFA. */
 const uint8_t *tm_cfi_expression(const struct tm_cfi_row *row, int32_t value, size_t *ret_size);

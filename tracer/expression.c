@@ -1,5 +1,7 @@
 #include "expression.h"
 
+#include "cursor.h"
+
 #define STACK_MAX 16
 #define OPERATION_MAX 256
 
@@ -50,8 +52,7 @@ enum {
 
 struct evaluation {
     const uint8_t *start;
-    const uint8_t *at;
-    const uint8_t *end;
+    struct tm_cursor code; /* bad: an operand is cut off */
     const struct tm_registers *registers;
     tm_cfi_read *read;
     void *context;
@@ -65,7 +66,7 @@ static void fail(struct evaluation *evaluation, enum tm_cfi_result result)
     if (evaluation->result == TM_CFI_STEPPED) {
         evaluation->result = result;
     }
-    evaluation->at = evaluation->end;
+    evaluation->code.at = evaluation->code.end;
 }
 
 static void push(struct evaluation *evaluation, uintptr_t value)
@@ -97,32 +98,13 @@ static void pick(struct evaluation *evaluation, unsigned index)
 
 static uint64_t operand(struct evaluation *evaluation, unsigned size, bool with_sign)
 {
-    if ((size_t)(evaluation->end - evaluation->at) < size) {
-        fail(evaluation, TM_CFI_UNREADABLE);
-        return 0;
-    }
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++) {
-        value |= (uint64_t)*evaluation->at++ << (8 * i);
-    }
-    unsigned shift = 64 - 8 * size;
-    return with_sign ? (uint64_t)((int64_t)(value << shift) >> shift) : value;
+    uint64_t value = tm_cursor_read(&evaluation->code, size);
+    return with_sign ? (uint64_t)tm_cursor_sign_extend(value, size) : value;
 }
 
 static uint64_t operand_leb128(struct evaluation *evaluation, bool with_sign)
 {
-    uint64_t value = 0;
-    for (unsigned shift = 0; evaluation->at < evaluation->end; shift += 7) {
-        uint8_t byte = *evaluation->at++;
-        if (shift < 64) {
-            value |= (uint64_t)(byte & 0x7f) << shift;
-        }
-        if ((byte & 0x80) == 0) {
-            return with_sign && (byte & 0x40) != 0 && shift + 7 < 64 ? value | ~UINT64_C(0) << (shift + 7) : value;
-        }
-    }
-    fail(evaluation, TM_CFI_UNREADABLE);
-    return 0;
+    return tm_cursor_leb128(&evaluation->code, with_sign);
 }
 
 static void dereference(struct evaluation *evaluation, uint64_t size)
@@ -152,12 +134,12 @@ static void based(struct evaluation *evaluation, uint64_t column)
 /* To a position in the expression; its end is one too. */
 static void jump(struct evaluation *evaluation, intptr_t way)
 {
-    intptr_t target = evaluation->at - evaluation->start + way;
-    if (target < 0 || target > evaluation->end - evaluation->start) {
+    intptr_t target = evaluation->code.at - evaluation->start + way;
+    if (target < 0 || target > evaluation->code.end - evaluation->start) {
         fail(evaluation, TM_CFI_UNREADABLE);
         return;
     }
-    evaluation->at = evaluation->start + target;
+    evaluation->code.at = evaluation->start + target;
 }
 
 static void branch(struct evaluation *evaluation, bool always)
@@ -284,8 +266,7 @@ enum tm_cfi_result tm_expression_evaluate(const uint8_t *bytes, size_t size, con
 {
     struct evaluation evaluation;
     evaluation.start = bytes;
-    evaluation.at = bytes;
-    evaluation.end = bytes + size;
+    evaluation.code = (struct tm_cursor){.at = bytes, .end = bytes + size};
     evaluation.registers = registers;
     evaluation.read = read;
     evaluation.context = context;
@@ -294,13 +275,16 @@ enum tm_cfi_result tm_expression_evaluate(const uint8_t *bytes, size_t size, con
     if (cfa) {
         push(&evaluation, *cfa);
     }
-    for (unsigned i = 0; evaluation.at < evaluation.end; i++) {
+    for (unsigned i = 0; evaluation.code.at < evaluation.code.end; i++) {
         if (i == OPERATION_MAX) {
             return TM_CFI_UNREADABLE;
         }
-        execute(&evaluation, *evaluation.at++);
+        execute(&evaluation, *evaluation.code.at++);
     }
     uintptr_t value = pop(&evaluation);
+    if (evaluation.code.bad) {
+        return TM_CFI_UNREADABLE;
+    }
     if (evaluation.result == TM_CFI_STEPPED) {
         *ret_value = value;
     }

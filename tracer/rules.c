@@ -116,10 +116,10 @@ static bool is_sigreturn(uintptr_t pc)
 
 static uint64_t rule_compute(uintptr_t pc, uintptr_t code_address)
 {
-    struct tm_cfi_object object;
+    struct tm_eh_module module;
     struct tm_cfi_row row;
-    bool inside = tm_cfi_object_find(code_address, &object);
-    if (inside && tm_cfi_row_find(&object, code_address, &row)) {
+    bool inside = tm_eh_module_find(code_address, &module);
+    if (inside && tm_cfi_row_find(&module, code_address, &row)) {
         return rule_pack(&row);
     }
     if (is_sigreturn(pc)) {

@@ -102,12 +102,12 @@ static enum outcome step_drap(struct walker *walker, struct state *state, uintpt
 /* Any CFI. Changes the registers only if it gives STEPPED. */
 static enum outcome step_cfi(struct walker *walker, struct tm_registers *registers, bool *interrupted)
 {
-    struct tm_cfi_object object;
+    struct tm_eh_module module;
     struct tm_cfi_row row;
     uintptr_t pc = registers->value[TM_ARCH_PC];
     uintptr_t sp = registers->value[TM_ARCH_SP];
     uintptr_t address = *interrupted ? pc : pc - 1;
-    if (!tm_cfi_object_find(address, &object) || !tm_cfi_row_find(&object, address, &row)) {
+    if (!tm_eh_module_find(address, &module) || !tm_cfi_row_find(&module, address, &row)) {
         return BROKEN;
     }
     struct tm_registers caller = *registers;
@@ -205,8 +205,8 @@ static inline uint64_t frame_visit(struct walker *walker, uintptr_t pc, bool int
 /* Code that lay in no module when its rule was made: is there one by now? */
 static bool is_loaded_since(struct walker *walker, const struct state *state, uint64_t value)
 {
-    struct tm_cfi_object object;
-    return tm_rule_cfa(value) == 0 && tm_cfi_object_find(state->pc - !state->interrupted, &object) &&
+    struct tm_eh_module module;
+    return tm_rule_cfa(value) == 0 && tm_eh_module_find(state->pc - !state->interrupted, &module) &&
            tm_rule_kind(tm_rules_fill(&walker->rules, state_key(state->pc, state->interrupted))) != TM_RULE_NONE;
 }
 
