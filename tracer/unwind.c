@@ -1,10 +1,10 @@
 #include "unwind.h"
 
-#include "arch.h"
-#include "cfi.h"
+#include "walk/arch.h"
+#include "walk/cfi.h"
 #include "layout.h"
-#include "rules.h"
-#include "window.h"
+#include "walk/rules.h"
+#include "walk/window.h"
 
 /* How a walk came to its end. */
 enum outcome {

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "cfi.h"
-#include "layout.h"
-#include "unwind.h"
+#include "tracer/layout.h"
+#include "tracer/unwind.h"
 
 #define TABLE_BITS_FIRST 10
 #define TABLE_BITS_GROWTH 2
