@@ -221,14 +221,14 @@ static bool set_domain_filter(struct parse *parse, const struct option_spec *spe
 {
     uint64_t value;
     const char *end;
-    if (!number_read(argument, &end, &value) || *end || value > UINT32_MAX) {
-        return bad_value(parse, spec, argument, "a domain: a number of 32 bits");
+    if (!number_read(argument, &end, &value) || *end) {
+        return bad_value(parse, spec, argument, "a domain: a number");
     }
     struct ca_filter filter = {
         .inclusive = strcmp(spec->name, "include-domain") == 0,
         .domain_only = true,
         .has_domain = true,
-        .domain = (uint32_t)value,
+        .domain = value,
     };
     return filter_add(parse, &filter);
 }

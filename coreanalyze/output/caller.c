@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../util/grow.h"
+
 /* A statistic whose frame has no name, by what its group is known by. */
 struct nameless {
     uint32_t filename;
@@ -73,14 +75,8 @@ static bool nameless_collect(struct search *search, struct ca_error **ret_error)
 
 static bool share_add(struct search *search, const struct share *share, struct ca_error **ret_error)
 {
-    if (search->share_count == search->share_capacity) {
-        size_t capacity = search->share_capacity ? 2 * search->share_capacity : 64;
-        struct share *shares = realloc(search->shares, capacity * sizeof *shares);
-        if (!shares) {
-            return ca_fail_memory(ret_error);
-        }
-        search->shares = shares;
-        search->share_capacity = capacity;
+    if (!CA_GROW(search->shares, search->share_capacity, search->share_count + 1)) {
+        return ca_fail_memory(ret_error);
     }
     search->shares[search->share_count++] = *share;
     return true;

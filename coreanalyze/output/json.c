@@ -166,10 +166,15 @@ void ca_json_list_open(struct ca_json *json, const char *key)
     json->first = true;
 }
 
-void ca_json_list_add(struct ca_json *json, struct json_object *value)
+void ca_json_list_next(struct ca_json *json)
 {
     ca_text_add(&json->sink->text, json->first ? "\n  " : ",\n  ");
     json->first = false;
+}
+
+void ca_json_list_add(struct ca_json *json, struct json_object *value)
+{
+    ca_json_list_next(json);
     value_write(json, value);
     ca_sink_flush(json->sink);
 }

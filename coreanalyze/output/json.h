@@ -39,6 +39,8 @@ void ca_json_open(struct ca_json *json, struct ca_sink *sink);
 void ca_json_member(struct ca_json *json, const char *key, struct json_object *value); /* takes ownership */
 void ca_json_list_open(struct ca_json *json, const char *key);
 void ca_json_list_add(struct ca_json *json, struct json_object *value); /* takes ownership */
+/* For an element that the caller writes into the sink himself: only what separates it from the one before. */
+void ca_json_list_next(struct ca_json *json);
 void ca_json_list_close(struct ca_json *json);
 bool ca_json_close(struct ca_json *json, struct ca_error **ret_error);
 

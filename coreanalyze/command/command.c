@@ -1,0 +1,349 @@
+/* command.c: from a command line to an answer and an exit code. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+struct command {
+    const char *name;
+    enum ca_command_bit bit;
+    size_t sources;         /* operands it takes; one less when the caller gives the target */
+    const char *operands;   /* as usage lines name them */
+    const char *summary;    /* in the list of commands */
+    const char *description; /* in its own help */
+    bool (*run)(struct ca_run *run, struct ca_error **ret_error);
+};
+
+static const struct command commands[] = {
+    {"report", CA_FOR_REPORT, 1, "CORE", "what happened, what the process held, and its top 10",
+     "What happened to the process, how much memory it held, and the largest holders.", ca_run_report},
+    {"top", CA_FOR_TOP, 1, "CORE", "statistics, largest first",
+     "Groups live blocks by where they were allocated and lists the groups, largest first.", ca_run_top},
+    {"diff", CA_FOR_DIFF, 2, "OLD NEW", "what changed from one core to another",
+     "Compares what two cores hold, group by group, and lists the groups by how much they changed.", ca_run_diff},
+    {"traces", CA_FOR_TRACES, 1, "CORE", "every live block with its traceback",
+     "Lists every live block: domain, size, address, traceback.", ca_run_traces},
+    {"info", CA_FOR_INFO, 1, "CORE", "state of the tracer: limits, memory, modules, coverage",
+     "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own memory, modules, "
+     "operations in flight, coverage.",
+     ca_run_info},
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static const char exit_codes[] = "Exit codes: 0 complete answer; 1 partial answer (truncated core, an operation in flight that cannot be "
+                                 "told, file of a printed frame's module missing or of another build); 2 nothing could be read; "
+                                 "3 --fail-over exceeded; 64 wrong usage.";
+
+static const struct command *command_find(const char *name)
+{
+    for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
+        if (strcmp(command->name, name) == 0) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+const char *ca_version(void)
+{
+    return TM_VERSION;
+}
+
+/* ---------------------------------------------------------------------------------------------- messages */
+
+/* Messages hold paths and names from the target and from the user: they are escaped as a whole. */
+static void message_write(const struct ca_output *output, const char *message)
+{
+    struct ca_text text = {0};
+    ca_text_add(&text, "coreanalyze: ");
+    ca_text_add_name(&text, message);
+    ca_text_add(&text, "\n");
+    if (text.failed) {
+        static const char memory[] = "coreanalyze: out of memory\n";
+        output->write(output->context, 2, memory, sizeof memory - 1);
+    } else {
+        output->write(output->context, 2, text.bytes, text.size);
+    }
+    ca_text_deinit(&text);
+}
+
+void ca_message_print(const struct ca_output *output, const char *format, ...)
+{
+    char *message;
+    va_list arguments;
+    va_start(arguments, format);
+    bool formatted = vasprintf(&message, format, arguments) >= 0;
+    va_end(arguments);
+    message_write(output, formatted ? message : "out of memory");
+    if (formatted) {
+        free(message);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------- help */
+
+static void write_text(const struct ca_output *output, struct ca_text *text)
+{
+    if (!text->failed && text->size) {
+        output->write(output->context, 1, text->bytes, text->size);
+    }
+    ca_text_deinit(text);
+}
+
+static void command_help(const struct command *command, const struct ca_output *output)
+{
+    struct ca_text text = {0};
+    char name[64];
+    snprintf(name, sizeof name, "coreanalyze%s%s", command->bit == CA_FOR_REPORT ? "" : " ",
+             command->bit == CA_FOR_REPORT ? "" : command->name);
+    ca_options_help(&text, command->bit, name, command->operands, command->description, exit_codes);
+    write_text(output, &text);
+}
+
+static void general_help(const struct ca_output *output)
+{
+    struct ca_text text = {0};
+    ca_text_add(&text, "Usage: coreanalyze [OPTION...] CORE\n"
+                       "       coreanalyze COMMAND [OPTION...] CORE...\n"
+                       "Who holds the memory of a program that ran under tm-run: read from its core file.\n\n");
+    for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
+        ca_text_printf(&text, "  %-28s %s\n", command->bit == CA_FOR_REPORT ? "coreanalyze CORE" : command->name,
+                       command->summary);
+    }
+    ca_text_printf(&text, "  %-28s %s\n", "help [COMMAND]", "this, or all about one command");
+    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version.\n"
+                       "Exit codes: 0 complete answer, 1 partial answer, 2 nothing could be read, 3 --fail-over\n"
+                       "exceeded, 64 wrong usage.\n");
+    write_text(output, &text);
+}
+
+static enum ca_status run_help(int argc, const char *const *argv, const struct ca_output *output)
+{
+    const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
+    if (argc > 1 && !command) {
+        ca_message_print(output, "help: there is no command '%s'; see coreanalyze --help", argv[1]);
+        return CA_USAGE;
+    }
+    if (command) {
+        command_help(command, output);
+    } else {
+        general_help(output);
+    }
+    return CA_COMPLETE;
+}
+
+/* ---------------------------------------------------------------------------------------------- targets */
+
+/* What the command line says about symbols, over what is set already. Borrows from both. */
+static struct ca_symbol_options symbols_merge(const struct ca_options *options, const struct ca_symbol_options *set)
+{
+    struct ca_symbol_options symbols = *set;
+    symbols.sysroot = options->sysroot ? options->sysroot : symbols.sysroot;
+    symbols.debug_directory = options->debug_directory ? options->debug_directory : symbols.debug_directory;
+    if (options->source_map.count) {
+        symbols.source_map = options->source_map.items;
+        symbols.source_map_count = options->source_map.count;
+    }
+    return symbols;
+}
+
+static void symbols_deinit(struct ca_symbol_options *symbols)
+{
+    for (size_t i = 0; i < symbols->source_map_count; i++) {
+        free((char *)symbols->source_map[i]);
+    }
+    free((char **)symbols->source_map);
+    free((char *)symbols->debug_directory);
+    free((char *)symbols->sysroot);
+}
+
+/* Copies; ended by symbols_deinit, also after an error. */
+static bool symbols_copy(struct ca_symbol_options *copy, const struct ca_symbol_options *from, struct ca_error **ret_error)
+{
+    *copy = (struct ca_symbol_options){0};
+    char **map = calloc(from->source_map_count + 1, sizeof *map);
+    if (!map) {
+        return ca_fail_memory(ret_error);
+    }
+    copy->source_map = (const char *const *)map;
+    for (; copy->source_map_count < from->source_map_count; copy->source_map_count++) {
+        map[copy->source_map_count] = strdup(from->source_map[copy->source_map_count]);
+        if (!map[copy->source_map_count]) {
+            return ca_fail_memory(ret_error);
+        }
+    }
+    copy->sysroot = from->sysroot ? strdup(from->sysroot) : NULL;
+    copy->debug_directory = from->debug_directory ? strdup(from->debug_directory) : NULL;
+    bool copied = !copy->sysroot == !from->sysroot && !copy->debug_directory == !from->debug_directory;
+    return copied || ca_fail_memory(ret_error);
+}
+
+static bool operands_check(const struct command *command, const struct ca_options *options, size_t wanted,
+                           struct ca_error **ret_error)
+{
+    const char *const *operands = options->operands.items;
+    if (options->operands.count < wanted) {
+        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", wanted > 1 ? "two core files" : "a core file", command->operands);
+    }
+    if (options->operands.count == wanted) {
+        return true;
+    }
+    if (command->bit == CA_FOR_REPORT) {
+        for (size_t i = 0; i < options->operands.count; i++) {
+            if (command_find(operands[i])) {
+                return ca_fail(ret_error, CA_USAGE, "the command comes first: coreanalyze %s [OPTION...]", operands[i]);
+            }
+        }
+    }
+    return ca_fail(ret_error, CA_USAGE, "unexpected operand '%s'", operands[wanted]);
+}
+
+static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret_error)
+{
+    struct ca_symbol_options symbols = symbols_merge(&run->options, &(struct ca_symbol_options){0});
+    for (size_t i = 0; i < count; i++) {
+        run->targets[i] = ca_target_open_core(run->options.operands.items[i], &symbols, ret_error);
+        if (!run->targets[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- running */
+
+static bool color_wanted(const struct ca_options *options, const struct ca_output *output)
+{
+    return options->color == CA_COLOR_ALWAYS || (options->color == CA_COLOR_AUTO && output->color && !options->output);
+}
+
+static bool run_opened(struct ca_run *run, const struct command *command, struct ca_error **ret_error)
+{
+    if (!ca_sink_open(&run->sink, run->output, run->options.output, ret_error)) {
+        return false;
+    }
+    if (!command->run(run, ret_error)) {
+        ca_sink_abandon(&run->sink);
+        return false;
+    }
+    return ca_sink_commit(&run->sink, ret_error);
+}
+
+/* With a target that the caller keeps: other places for symbols hold for this command line only. */
+static bool run_given(struct ca_run *run, const struct command *command, struct ca_target *given, struct ca_error **ret_error)
+{
+    const struct ca_options *options = &run->options;
+    if (!options->sysroot && !options->debug_directory && !options->source_map.count) {
+        return run_opened(run, command, ret_error);
+    }
+    struct ca_symbol_options before;
+    bool done = symbols_copy(&before, ca_target_symbols(given), ret_error);
+    if (done) {
+        struct ca_symbol_options symbols = symbols_merge(options, &before);
+        done = ca_target_set_symbols(given, &symbols, ret_error) && run_opened(run, command, ret_error);
+        struct ca_error *ignored = NULL;
+        if (!ca_target_set_symbols(given, &before, &ignored)) {
+            ca_error_destroy(ignored);
+        }
+    }
+    symbols_deinit(&before);
+    return done;
+}
+
+static bool run_parsed(struct ca_run *run, const struct command *command, struct ca_target *target,
+                       struct ca_error **ret_error)
+{
+    size_t to_open = command->sources - (target != NULL);
+    run->color = color_wanted(&run->options, run->output);
+    if (!operands_check(command, &run->options, to_open, ret_error) || !targets_open(run, to_open, ret_error)) {
+        return false;
+    }
+    if (!target) {
+        return run_opened(run, command, ret_error);
+    }
+    run->targets[to_open] = target;
+    return run_given(run, command, target, ret_error);
+}
+
+static enum ca_status status_of(const struct ca_run *run)
+{
+    return run->over ? CA_OVER : run->partial ? CA_PARTIAL : CA_COMPLETE;
+}
+
+/* Usage errors name the command and its help. */
+static enum ca_status error_report(const struct command *command, const struct ca_output *output, struct ca_error *error)
+{
+    enum ca_status status = ca_error_status(error);
+    if (status == CA_USAGE) {
+        bool report = command->bit == CA_FOR_REPORT;
+        ca_message_print(output, "%s%s%s; see coreanalyze %s--help", report ? "" : command->name, report ? "" : ": ",
+                      ca_error_message(error), report ? "" : command->name);
+    } else {
+        message_write(output, ca_error_message(error));
+    }
+    ca_error_destroy(error);
+    return status;
+}
+
+static enum ca_status command_run(const struct command *command, struct ca_target *target, int argc, const char *const *argv,
+                                  const struct ca_output *output)
+{
+    struct ca_run run = {.command = command->name, .output = output};
+    struct ca_error *error = NULL;
+    bool done = ca_options_parse(&run.options, command->bit, argc, argv, &error);
+    if (done && run.options.help) {
+        command_help(command, output);
+    } else if (done) {
+        done = run_parsed(&run, command, target, &error);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (run.targets[i] != target) {
+            ca_target_destroy(run.targets[i]);
+        }
+    }
+    ca_options_deinit(&run.options);
+    return done ? status_of(&run) : error_report(command, output, error);
+}
+
+static enum ca_status dispatch(struct ca_target *target, int argc, const char *const *argv, const struct ca_output *output)
+{
+    const struct command *command = argc > 0 ? command_find(argv[0]) : NULL;
+    if (command) {
+        return command_run(command, target, argc, argv, output);
+    }
+    if (argc > 0 && strcmp(argv[0], "help") == 0) {
+        return run_help(argc, argv, output);
+    }
+    ca_message_print(output, "there is no command '%s'; see coreanalyze --help", argc > 0 ? argv[0] : "");
+    return CA_USAGE;
+}
+
+enum ca_status ca_command_run(struct ca_target *target, int argc, const char *const *argv, const struct ca_output *output)
+{
+    if (argc < 1 || strcmp(argv[0], "coreanalyze") != 0) {
+        return dispatch(target, argc, argv, output);
+    }
+    const char *first = argc > 1 ? argv[1] : "--help";
+    if (argc == 2 && strcmp(first, "--version") == 0) {
+        struct ca_text text = {0};
+        ca_text_printf(&text, "coreanalyze %s\n", ca_version());
+        write_text(output, &text);
+        return CA_COMPLETE;
+    }
+    if (argc < 2) {
+        ca_message_print(output, "a core file expected: coreanalyze CORE; see coreanalyze --help");
+        return CA_USAGE;
+    }
+    if (strcmp(first, "--help") == 0) {
+        general_help(output);
+        return CA_COMPLETE;
+    }
+    if (command_find(first) || strcmp(first, "help") == 0) {
+        return dispatch(target, argc - 1, argv + 1, output);
+    }
+    /* No command: argv[0] is in the place of its name. */
+    return command_run(command_find("report"), target, argc, argv, output);
+}

@@ -1,0 +1,194 @@
+/* listings.c: from options to a listing. */
+#include "listings.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../output/coverage.h"
+#include "problems.h"
+#include "selection.h"
+
+/* What a target gives for these options. */
+struct side {
+    struct ca_table *table;
+    struct ca_snapshot *snapshot;
+    struct ca_weight *weights;
+    size_t weight_count;
+};
+
+/* On an error nothing is owned. */
+static bool side_read(struct side *side, const struct ca_options *options, struct ca_target *target,
+                      struct ca_error **ret_error)
+{
+    side->table = ca_target_table(target, ret_error);
+    if (!side->table) {
+        return false;
+    }
+    side->snapshot = ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
+    if (!side->snapshot) {
+        return false;
+    }
+    struct ca_selection *selection = ca_selection_create(options, side->table, side->snapshot, ret_error);
+    bool done = selection && ca_selection_weights(selection, &side->weights, &side->weight_count, ret_error);
+    ca_selection_destroy(selection);
+    return done;
+}
+
+static void sum_weights(const struct side *side, unsigned __int128 *ret_size, unsigned __int128 *ret_count)
+{
+    *ret_size = 0;
+    *ret_count = 0;
+    for (size_t i = 0; i < side->weight_count; i++) {
+        *ret_size += side->weights[i].size;
+        *ret_count += side->weights[i].count;
+    }
+}
+
+static struct ca_sum sum_others(const struct ca_statistics *statistics, size_t shown)
+{
+    struct ca_sum sum = {0};
+    for (size_t i = shown; i < statistics->count; i++) {
+        const struct ca_statistic *item = &statistics->items[i];
+        sum.size += item->size;
+        sum.count += item->count;
+        sum.size_diff += item->size_diff;
+        sum.count_diff += item->count_diff;
+    }
+    return sum;
+}
+
+static void listing_fill(struct ca_listing *listing, const struct ca_run *run, const struct side *side)
+{
+    const struct ca_options *options = &run->options;
+    uint64_t limit = options->limit.value;
+    size_t groups = listing->statistics->count;
+    listing->cumulative = options->cumulative;
+    listing->value = options->value;
+    listing->asked = limit;
+    listing->shown = limit == 0 || limit > groups ? groups : limit;
+    listing->other = sum_others(listing->statistics, listing->shown);
+    sum_weights(side, &listing->total.size, &listing->total.count);
+    listing->weights = side->weights;
+    listing->weight_count = side->weight_count;
+    listing->table = side->table;
+    listing->source = !options->no_source;
+    listing->color = run->color;
+    listing->has_nframe = options->nframe.given;
+    listing->nframe = options->nframe.value;
+}
+
+/* CPython's words for what CPython refuses, too. */
+static bool options_check(const struct ca_options *options, struct ca_error **ret_error)
+{
+    bool frames = options->by == CA_KEY_LINENO || options->by == CA_KEY_FILENAME || options->by == CA_KEY_FUNCTION ||
+                  options->by == CA_KEY_MODULE;
+    if (options->cumulative != CA_CUMULATIVE_OFF && !frames) {
+        return ca_fail(ret_error, CA_USAGE, "--cumulative cannot be used with --by %s", ca_key_words[options->by]);
+    }
+    return true;
+}
+
+bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)
+{
+    *owner = (struct ca_listing_owner){0};
+    struct side side = {0};
+    if (!options_check(&run->options, ret_error) || !side_read(&side, &run->options, target, ret_error)) {
+        return false;
+    }
+    owner->weights = side.weights;
+    if (!ca_statistics_compute(side.snapshot, side.weights, side.weight_count, (enum ca_key)run->options.by,
+                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics, ret_error)) {
+        return false;
+    }
+    listing_fill(&owner->listing, run, &side);
+    return true;
+}
+
+bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *old_target,
+                          struct ca_target *new_target, struct ca_error **ret_error)
+{
+    *owner = (struct ca_listing_owner){0};
+    struct side old_side = {0}, new_side = {0};
+    if (!options_check(&run->options, ret_error) || !side_read(&old_side, &run->options, old_target, ret_error)) {
+        return false;
+    }
+    owner->old_weights = old_side.weights;
+    if (!side_read(&new_side, &run->options, new_target, ret_error)) {
+        return false;
+    }
+    owner->weights = new_side.weights;
+    if (!ca_statistics_compare(new_side.snapshot, new_side.weights, new_side.weight_count, old_side.snapshot,
+                               old_side.weights, old_side.weight_count, (enum ca_key)run->options.by,
+                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics, ret_error)) {
+        return false;
+    }
+    struct ca_listing *listing = &owner->listing;
+    listing_fill(listing, run, &new_side);
+    unsigned __int128 old_size, old_count;
+    sum_weights(&old_side, &old_size, &old_count);
+    listing->diff = true;
+    listing->old_table = old_side.table;
+    listing->total.size_diff = (__int128)(listing->total.size - old_size);
+    listing->total.count_diff = (__int128)(listing->total.count - old_count);
+    return true;
+}
+
+void ca_listing_deinit(struct ca_listing_owner *owner)
+{
+    ca_statistics_destroy(owner->listing.statistics);
+    free(owner->weights);
+    free(owner->old_weights);
+    *owner = (struct ca_listing_owner){0};
+}
+
+/* ------------------------------------------------------------------------------------------------- writing */
+
+static void fail_over_check(const struct ca_listing *listing, struct ca_run *run)
+{
+    uint64_t allowed = run->options.fail_over.value;
+    const struct ca_sum *total = &listing->total;
+    run->over = run->options.fail_over.given && (listing->diff ? total->size_diff > (__int128)allowed : total->size > allowed);
+    if (!run->over) {
+        return;
+    }
+    struct ca_text number = {0};
+    ca_text_add_integer(&number, listing->diff ? total->size_diff : (__int128)total->size, false);
+    ca_message_print(run->output, "%s %s bytes, more than --fail-over %" PRIu64, listing->diff ? "growth is" : "total is",
+                     number.failed ? "?" : number.bytes, allowed);
+    ca_text_deinit(&number);
+}
+
+/* Lines of text as messages. */
+static void coverage_message(const struct ca_listing *listing, struct ca_run *run)
+{
+    struct ca_text text = {0};
+    ca_listing_add_coverage(listing, &text);
+    char *rest = text.failed ? NULL : text.bytes;
+    for (char *end; rest && (end = strchr(rest, '\n')); rest = end + 1) {
+        *end = '\0';
+        ca_message_print(run->output, "%s", rest);
+    }
+    ca_text_deinit(&text);
+}
+
+bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error)
+{
+    static bool (*const writers[])(const struct ca_listing *, struct ca_sink *, struct ca_error **) = {
+        [CA_FORMAT_TEXT] = ca_listing_write_text,
+        [CA_FORMAT_JSON] = ca_listing_write_json,
+        [CA_FORMAT_CSV] = ca_listing_write_csv,
+        [CA_FORMAT_FOLDED] = ca_listing_write_folded,
+    };
+    const struct ca_listing *listing = &owner->listing;
+    if (!writers[run->options.format](listing, &run->sink, ret_error)) {
+        return false;
+    }
+    if (run->options.format == CA_FORMAT_CSV || run->options.format == CA_FORMAT_FOLDED) {
+        coverage_message(listing, run);
+    }
+    run->partial = run->partial || !ca_coverage_is_complete(listing->table) ||
+                   (listing->old_table && !ca_coverage_is_complete(listing->old_table));
+    fail_over_check(listing, run);
+    return ca_problems_print(run, listing, ret_error);
+}

@@ -1,0 +1,114 @@
+/* problems.c: what could not be named, and why. */
+#include "problems.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Names of modules, borrowed from a snapshot; an address' name "MODULE(+0x...)" counts with its size alone. */
+struct printed {
+    const char *name;
+    size_t size;
+};
+
+struct printed_set {
+    struct printed *items;
+    size_t count;
+};
+
+static int printed_compare(const void *left, const void *right)
+{
+    const struct printed *a = left, *b = right;
+    size_t common = a->size < b->size ? a->size : b->size;
+    int order = memcmp(a->name, b->name, common);
+    return order ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+static bool has_problem(const struct ca_symbolizer *symbolizer, uint32_t module)
+{
+    enum ca_module_symbols status = ca_symbolizer_status(symbolizer, module);
+    return status == CA_SYMBOLS_NO_FILE || status == CA_SYMBOLS_WRONG_BUILD_ID || status == CA_SYMBOLS_UNREADABLE;
+}
+
+/* The frame's module; of an unnamed address in a group that agrees on no module, what its name says. */
+static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, const struct ca_frame *frame)
+{
+    const char *filename = ca_snapshot_string(snapshot, frame->filename);
+    size_t module_size;
+    if (frame->module) {
+        const char *path = ca_snapshot_string(snapshot, frame->module);
+        set->items[set->count++] = (struct printed){path, strlen(path)};
+    } else if (ca_name_is_address(filename, &module_size) && module_size) {
+        set->items[set->count++] = (struct printed){filename, module_size};
+    }
+}
+
+static bool printed_collect(struct printed_set *set, const struct ca_listing *listing, struct ca_error **ret_error)
+{
+    const struct ca_statistics *statistics = listing->statistics;
+    size_t frames = 0;
+    for (size_t i = 0; i < listing->shown; i++) {
+        frames += statistics->items[i].frame_count;
+    }
+    set->count = 0;
+    set->items = calloc(frames + 1, sizeof *set->items);
+    if (!set->items) {
+        return ca_fail_memory(ret_error);
+    }
+    for (size_t i = 0; i < listing->shown; i++) {
+        const struct ca_statistic *item = &statistics->items[i];
+        size_t count = item->frame_count;
+        if (statistics->key == CA_KEY_TRACEBACK && listing->has_nframe && listing->nframe < count) {
+            count = listing->nframe;
+        }
+        for (size_t j = 0; j < count; j++) {
+            printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]));
+        }
+    }
+    qsort(set->items, set->count, sizeof *set->items, printed_compare);
+    return true;
+}
+
+/* set NULL = all. A module of several load ranges or several times is said once. */
+static bool target_print(struct ca_run *run, struct ca_target *target, const struct printed_set *set, struct ca_error **ret_error)
+{
+    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
+    struct ca_table *table = symbolizer ? ca_target_table(target, ret_error) : NULL;
+    if (!table) {
+        return false;
+    }
+    const char *last = NULL;
+    for (uint32_t i = 1; i < table->module_count; i++) {
+        const char *path = table->modules[i].path;
+        struct printed key = {path, strlen(path)};
+        if (!has_problem(symbolizer, i) ||
+            (set && !bsearch(&key, set->items, set->count, sizeof key, printed_compare))) {
+            continue;
+        }
+        const char *problem = ca_symbolizer_problem(symbolizer, i);
+        if (problem && (!last || strcmp(last, problem) != 0)) {
+            ca_message_print(run->output, "%s", problem);
+            last = problem;
+        }
+        run->partial = true;
+    }
+    return true;
+}
+
+bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
+{
+    struct printed_set set;
+    if (!printed_collect(&set, listing, ret_error)) {
+        return false;
+    }
+    bool done = true;
+    for (size_t i = 0; i < 2 && done; i++) {
+        done = !run->targets[i] || target_print(run, run->targets[i], &set, ret_error);
+    }
+    free(set.items);
+    return done;
+}
+
+bool ca_problems_print_all(struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)
+{
+    return target_print(run, target, NULL, ret_error);
+}

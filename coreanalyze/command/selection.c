@@ -1,0 +1,261 @@
+/* selection.c: tracemalloc's filters, and those that only a native program has. */
+#include "selection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../util/grow.h"
+
+struct ca_selection {
+    const struct ca_options *options;
+    const struct ca_table *table;
+    struct ca_snapshot *snapshot;
+    struct ca_filter_set *filters;
+
+    /* The last decision about a traceback in a domain. */
+    bool decided, keeps;
+    uint32_t domain, traceback;
+};
+
+static bool needs_blocks(const struct ca_options *options)
+{
+    return options->min_size.given || options->max_size.given || options->older.given || options->newer.given;
+}
+
+static bool needs_threads(const struct ca_options *options)
+{
+    return options->thread_count || options->by == CA_KEY_THREAD;
+}
+
+static bool check_recorded(const struct ca_options *options, const struct ca_table *table, struct ca_error **ret_error)
+{
+    const char *option = options->thread_count              ? "--thread"
+                         : options->by == CA_KEY_THREAD     ? "--by thread"
+                         : options->older.given             ? "--older"
+                         : options->newer.given             ? "--newer"
+                                                            : NULL;
+    if (option && !(table->root.features & TM_FEATURE_DETAIL)) {
+        return ca_fail(ret_error, CA_USAGE,
+                       "%s needs thread and time of every block, which this process did not record; run it with detail=1 "
+                       "(tm-run -o detail=1)",
+                       option);
+    }
+    if (options->value != CA_VALUE_LIVE && (option || needs_blocks(options))) {
+        return ca_fail(ret_error, CA_USAGE, "%s is about single blocks, --value %s about blocks that may be gone",
+                       option                    ? option
+                       : options->min_size.given ? "--min-size"
+                                                 : "--max-size",
+                       options->value == CA_VALUE_PEAK ? "peak" : "total");
+    }
+    return true;
+}
+
+struct ca_selection *ca_selection_create(const struct ca_options *options, const struct ca_table *table,
+                                         struct ca_snapshot *snapshot, struct ca_error **ret_error)
+{
+    if (!check_recorded(options, table, ret_error)) {
+        return NULL;
+    }
+    struct ca_selection *selection = malloc(sizeof *selection);
+    if (!selection) {
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    *selection = (struct ca_selection){.options = options, .table = table, .snapshot = snapshot};
+    if (options->filter_count) {
+        selection->filters = ca_filter_set_create(snapshot, options->filters, options->filter_count, ret_error);
+        if (!selection->filters) {
+            free(selection);
+            return NULL;
+        }
+    }
+    return selection;
+}
+
+void ca_selection_destroy(struct ca_selection *selection)
+{
+    if (selection) {
+        ca_filter_set_destroy(selection->filters);
+        free(selection);
+    }
+}
+
+/* -------------------------------------------------------------------------------------- function and module */
+
+static bool any_matches(const struct ca_list *globs, const char *name)
+{
+    for (size_t i = 0; i < globs->count; i++) {
+        if (ca_pattern_matches(globs->items[i], strlen(globs->items[i]), name, strlen(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool module_matches(const struct ca_list *globs, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    for (size_t i = 0; i < globs->count; i++) {
+        const char *glob = globs->items[i];
+        const char *name = slash && !strchr(glob, '/') ? slash + 1 : path;
+        if (ca_pattern_matches(glob, strlen(glob), name, strlen(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What --by function and --by module call a frame is what the globs are matched with. */
+static bool frame_matches(const struct ca_selection *selection, uint32_t frame_id)
+{
+    const struct ca_options *options = selection->options;
+    const struct ca_frame *frame = ca_snapshot_frame(selection->snapshot, frame_id);
+    uint32_t function = frame->function ? frame->function : frame->filename;
+    const char *module = frame->module ? ca_snapshot_string(selection->snapshot, frame->module) : "<unknown>";
+    return (!options->functions.count || any_matches(&options->functions, ca_snapshot_string(selection->snapshot, function))) &&
+           (!options->modules.count || module_matches(&options->modules, module));
+}
+
+static bool names_keep(struct ca_selection *selection, uint32_t traceback, bool *ret_keeps, struct ca_error **ret_error)
+{
+    const struct ca_options *options = selection->options;
+    *ret_keeps = true;
+    if (!options->functions.count && !options->modules.count) {
+        return true;
+    }
+    size_t count;
+    size_t wanted = options->all_frames ? SIZE_MAX : 1;
+    const uint32_t *frames = ca_snapshot_traceback(selection->snapshot, traceback, wanted, &count, ret_error);
+    if (!frames) {
+        return false;
+    }
+    *ret_keeps = false;
+    for (size_t i = 0; i < count && i < wanted && !*ret_keeps; i++) {
+        *ret_keeps = frame_matches(selection, frames[i]);
+    }
+    return true;
+}
+
+/* What depends on traceback and domain alone. */
+static bool traceback_keeps(struct ca_selection *selection, uint32_t domain, uint32_t traceback, bool *ret_keeps,
+                            struct ca_error **ret_error)
+{
+    if (!selection->decided || selection->domain != domain || selection->traceback != traceback) {
+        bool keeps = true;
+        selection->decided = false;
+        if (selection->filters && !ca_filter_set_keeps(selection->filters, domain, traceback, &keeps, ret_error)) {
+            return false;
+        }
+        if (keeps && !names_keep(selection, traceback, &keeps, ret_error)) {
+            return false;
+        }
+        selection->decided = true;
+        selection->keeps = keeps;
+        selection->domain = domain;
+        selection->traceback = traceback;
+    }
+    *ret_keeps = selection->keeps;
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- blocks */
+
+static bool thread_keeps(const struct ca_options *options, uint32_t thread)
+{
+    for (size_t i = 0; i < options->thread_count; i++) {
+        if (options->threads[i] == thread) {
+            return true;
+        }
+    }
+    return options->thread_count == 0;
+}
+
+/* Ages count to the newest time stamp in the table, never to the reader's clock. */
+static bool block_keeps(const struct ca_selection *selection, const struct ca_trace *trace)
+{
+    const struct ca_options *options = selection->options;
+    uint64_t newest = selection->table->newest_time;
+    uint64_t age = newest > trace->time ? newest - trace->time : 0;
+    return (!options->min_size.given || trace->size >= options->min_size.value) &&
+           (!options->max_size.given || trace->size <= options->max_size.value) &&
+           (!options->older.given || age >= options->older.value) && (!options->newer.given || age < options->newer.value) &&
+           thread_keeps(options, trace->thread);
+}
+
+bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *trace, bool *ret_keeps,
+                        struct ca_error **ret_error)
+{
+    if (!block_keeps(selection, trace)) {
+        *ret_keeps = false;
+        return true;
+    }
+    return traceback_keeps(selection, trace->domain, trace->traceback, ret_keeps, ret_error);
+}
+
+/* Adds a block to the last weight where it can: in canonical order blocks of one traceback are neighbours. */
+static bool weight_add(struct ca_weight **weights, size_t *count, size_t *capacity, const struct ca_trace *trace,
+                       uint32_t thread)
+{
+    struct ca_weight *last = *count ? &(*weights)[*count - 1] : NULL;
+    if (!last || last->traceback != trace->traceback || last->domain != trace->domain || last->thread != thread) {
+        if (!CA_GROW(*weights, *capacity, *count + 1)) {
+            return false;
+        }
+        last = &(*weights)[(*count)++];
+        *last = (struct ca_weight){.traceback = trace->traceback, .domain = trace->domain, .thread = thread};
+    }
+    last->size += trace->size;
+    last->count++;
+    return true;
+}
+
+static bool weigh_blocks(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
+                         struct ca_error **ret_error)
+{
+    size_t trace_count;
+    const struct ca_trace *traces = ca_snapshot_traces(selection->snapshot, &trace_count, ret_error);
+    if (!traces) {
+        return false;
+    }
+    bool by_thread = needs_threads(selection->options);
+    struct ca_weight *weights = NULL;
+    size_t count = 0, capacity = 0;
+    for (size_t i = 0; i < trace_count; i++) {
+        if (block_keeps(selection, &traces[i]) &&
+            !weight_add(&weights, &count, &capacity, &traces[i], by_thread ? traces[i].thread : 0)) {
+            free(weights);
+            return ca_fail_memory(ret_error);
+        }
+    }
+    *ret_weights = weights;
+    *ret_count = count;
+    return true;
+}
+
+bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
+                          struct ca_error **ret_error)
+{
+    const struct ca_options *options = selection->options;
+    struct ca_weight *weights;
+    size_t count;
+    bool read = needs_blocks(options)
+                    ? weigh_blocks(selection, &weights, &count, ret_error)
+                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options), &weights, &count, ret_error);
+    if (!read) {
+        return false;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool keeps = thread_keeps(options, weights[i].thread);
+        if (keeps && !traceback_keeps(selection, weights[i].domain, weights[i].traceback, &keeps, ret_error)) {
+            free(weights);
+            return false;
+        }
+        if (keeps) {
+            weights[kept++] = weights[i];
+        }
+    }
+    *ret_weights = weights;
+    *ret_count = kept;
+    return true;
+}

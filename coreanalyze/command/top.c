@@ -1,0 +1,19 @@
+/* top.c: the commands top and diff. */
+#include "listings.h"
+
+bool ca_run_top(struct ca_run *run, struct ca_error **ret_error)
+{
+    struct ca_listing_owner owner;
+    bool done = ca_listing_init(&owner, run, run->targets[0], ret_error) && ca_listing_write(&owner, run, ret_error);
+    ca_listing_deinit(&owner);
+    return done;
+}
+
+bool ca_run_diff(struct ca_run *run, struct ca_error **ret_error)
+{
+    struct ca_listing_owner owner;
+    bool done = ca_listing_init_diff(&owner, run, run->targets[0], run->targets[1], ret_error) &&
+                ca_listing_write(&owner, run, ret_error);
+    ca_listing_deinit(&owner);
+    return done;
+}

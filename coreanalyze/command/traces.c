@@ -1,0 +1,255 @@
+/* traces.c: the command traces: every live block as data, written as it goes. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "../output/coverage.h"
+#include "../output/csv.h"
+#include "../output/folded.h"
+#include "problems.h"
+#include "selection.h"
+
+struct traces {
+    struct ca_run *run;
+    struct ca_table *table;
+    struct ca_snapshot *snapshot;
+    struct ca_selection *selection;
+    struct ca_json json;
+    struct ca_text frames; /* the last traceback as the format writes it: in canonical order neighbours have the same */
+    uint32_t traceback;    /* whose that is; UINT32_MAX = none yet */
+};
+
+typedef bool trace_writer(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error);
+
+/* Calls `each` for the traces that the options mean. */
+static bool traces_each(struct traces *traces, trace_writer *each, struct ca_error **ret_error)
+{
+    size_t count;
+    const struct ca_trace *items = ca_snapshot_traces(traces->snapshot, &count, ret_error);
+    if (!items) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool keeps;
+        if (!ca_selection_keeps(traces->selection, &items[i], &keeps, ret_error) ||
+            (keeps && !each(traces, &items[i], ret_error))) {
+            return false;
+        }
+        ca_sink_flush(&traces->run->sink);
+    }
+    return true;
+}
+
+/* Makes traces->frames the text of a traceback, by `format`, unless it is already. */
+static bool frames_prepare(struct traces *traces, uint32_t traceback,
+                           bool (*format)(struct traces *traces, const uint32_t *frames, size_t count),
+                           struct ca_error **ret_error)
+{
+    if (traces->traceback == traceback) {
+        return true;
+    }
+    size_t count;
+    const uint32_t *frames = ca_snapshot_traceback(traces->snapshot, traceback, SIZE_MAX, &count, ret_error);
+    if (!frames) {
+        return false;
+    }
+    traces->frames.size = 0;
+    ca_text_add(&traces->frames, "");
+    traces->traceback = traceback;
+    return (format(traces, frames, count) && !traces->frames.failed) || ca_fail_memory(ret_error);
+}
+
+/* -------------------------------------------------------------------------------------------------- text */
+
+static bool frames_text(struct traces *traces, const uint32_t *frames, size_t count)
+{
+    const struct ca_options *options = &traces->run->options;
+    int64_t limit = options->nframe.value > INT64_MAX ? INT64_MAX : (int64_t)options->nframe.value;
+    return ca_traceback_format(&traces->frames, traces->snapshot, frames, count, options->nframe.given, limit, false,
+                               !options->no_source);
+}
+
+static bool trace_text(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
+{
+    if (!frames_prepare(traces, trace->traceback, frames_text, ret_error)) {
+        return false;
+    }
+    struct ca_text *text = &traces->run->sink.text;
+    ca_text_printf(text, "%" PRIu64 " bytes at 0x%" PRIx64, trace->size, trace->address);
+    if (trace->domain) {
+        ca_text_printf(text, ", domain %" PRIu32, trace->domain);
+    }
+    if (trace->thread) {
+        ca_text_printf(text, ", thread %" PRIu32, trace->thread);
+    }
+    ca_text_add(text, "\n");
+    ca_text_add_bytes(text, traces->frames.bytes, traces->frames.size);
+    return true;
+}
+
+static bool write_text(struct traces *traces, struct ca_error **ret_error)
+{
+    traces->frames.escape_names = true;
+    if (!traces_each(traces, trace_text, ret_error)) {
+        return false;
+    }
+    ca_coverage_add_text(&traces->run->sink.text, "coverage", traces->table);
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------------------- JSON */
+
+static bool frames_json(struct traces *traces, const uint32_t *frames, size_t count)
+{
+    struct ca_json *json = &traces->json;
+    struct json_object *list = ca_json_array(json);
+    for (size_t i = count; i-- > 0;) {
+        const struct ca_frame *frame = ca_snapshot_frame(traces->snapshot, frames[i]);
+        struct json_object *pair = ca_json_array(json);
+        ca_json_append(json, pair, ca_json_name(json, ca_snapshot_string(traces->snapshot, frame->filename)));
+        ca_json_append(json, pair, ca_json_unsigned(json, frame->lineno));
+        ca_json_append(json, list, pair);
+    }
+    uint32_t total = ca_snapshot_total_nframe(traces->snapshot, traces->traceback);
+    ca_text_printf(&traces->frames, "\"frames\": %s, \"total_nframe\": ", ca_json_text(json, list));
+    if (total == CA_TOTAL_UNKNOWN) {
+        ca_text_add(&traces->frames, "null");
+    } else {
+        ca_text_printf(&traces->frames, "%" PRIu32, total);
+    }
+    json_object_put(list);
+    return !json->failed;
+}
+
+/* Numbers only, and ten million of them: written without a tree. */
+static bool trace_json(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
+{
+    if (!frames_prepare(traces, trace->traceback, frames_json, ret_error)) {
+        return false;
+    }
+    char thread[16] = "null", address[32] = "null";
+    if (trace->thread) {
+        snprintf(thread, sizeof thread, "%" PRIu32, trace->thread);
+    }
+    if (trace->address) {
+        snprintf(address, sizeof address, "\"0x%" PRIx64 "\"", trace->address);
+    }
+    ca_json_list_next(&traces->json);
+    ca_text_printf(&traces->run->sink.text,
+                   "{ \"domain\": %" PRIu32 ", \"size\": %" PRIu64 ", %s, \"thread\": %s, \"address\": %s }", trace->domain,
+                   trace->size, traces->frames.bytes, thread, address);
+    return true;
+}
+
+static bool write_json(struct traces *traces, struct ca_error **ret_error)
+{
+    struct ca_json *json = &traces->json;
+    ca_json_open(json, &traces->run->sink);
+    ca_json_member(json, "traceback_limit", ca_json_unsigned(json, ca_snapshot_limit(traces->snapshot)));
+    ca_json_list_open(json, "traces");
+    if (!traces_each(traces, trace_json, ret_error)) {
+        return false;
+    }
+    ca_json_list_close(json);
+    ca_json_member(json, "coverage", ca_coverage_json(json, &traces->table->coverage));
+    return ca_json_close(json, ret_error);
+}
+
+/* ----------------------------------------------------------------------------------------- CSV and folded */
+
+static bool frames_csv(struct traces *traces, const uint32_t *frames, size_t count)
+{
+    struct ca_text field = {0};
+    ca_folded_add_frames(&field, traces->snapshot, frames, count, CA_FOLDED_LINES);
+    ca_csv_add_text(&traces->frames, &field);
+    ca_text_deinit(&field);
+    return true;
+}
+
+static bool trace_csv(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
+{
+    if (!frames_prepare(traces, trace->traceback, frames_csv, ret_error)) {
+        return false;
+    }
+    struct ca_text *text = &traces->run->sink.text;
+    uint32_t total = ca_snapshot_total_nframe(traces->snapshot, trace->traceback);
+    ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",0x%" PRIx64 ",", trace->domain, trace->size, trace->address);
+    if (trace->thread) {
+        ca_text_printf(text, "%" PRIu32, trace->thread);
+    }
+    ca_text_add(text, ",");
+    if (total != CA_TOTAL_UNKNOWN) {
+        ca_text_printf(text, "%" PRIu32, total);
+    }
+    ca_text_printf(text, ",%s\r\n", traces->frames.bytes);
+    return true;
+}
+
+static bool write_csv(struct traces *traces, struct ca_error **ret_error)
+{
+    ca_text_add(&traces->run->sink.text, "domain,size,address,thread,total_nframe,traceback\r\n");
+    return traces_each(traces, trace_csv, ret_error);
+}
+
+static bool frames_folded(struct traces *traces, const uint32_t *frames, size_t count)
+{
+    ca_folded_add_frames(&traces->frames, traces->snapshot, frames, count, CA_FOLDED_FUNCTIONS);
+    return true;
+}
+
+static bool trace_folded(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
+{
+    if (!frames_prepare(traces, trace->traceback, frames_folded, ret_error)) {
+        return false;
+    }
+    ca_text_printf(&traces->run->sink.text, "%s %" PRIu64 "\n", traces->frames.bytes, trace->size);
+    return true;
+}
+
+static bool write_folded(struct traces *traces, struct ca_error **ret_error)
+{
+    return traces_each(traces, trace_folded, ret_error);
+}
+
+/* ----------------------------------------------------------------------------------------------- command */
+
+static bool write_traces(struct traces *traces, struct ca_error **ret_error)
+{
+    static bool (*const writers[])(struct traces *, struct ca_error **) = {
+        [CA_FORMAT_TEXT] = write_text,
+        [CA_FORMAT_JSON] = write_json,
+        [CA_FORMAT_CSV] = write_csv,
+        [CA_FORMAT_FOLDED] = write_folded,
+    };
+    struct ca_run *run = traces->run;
+    if (!writers[run->options.format](traces, ret_error)) {
+        return false;
+    }
+    if (run->options.format == CA_FORMAT_CSV || run->options.format == CA_FORMAT_FOLDED) {
+        struct ca_text text = {0};
+        ca_coverage_add_text(&text, "coverage", traces->table);
+        ca_message_print(run->output, "%.*s", text.failed ? 0 : (int)text.size - 1, text.failed ? "" : text.bytes);
+        ca_text_deinit(&text);
+    }
+    run->partial = !ca_coverage_is_complete(traces->table);
+    return true;
+}
+
+bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error)
+{
+    const struct ca_options *options = &run->options;
+    struct ca_target *target = run->targets[0];
+    struct traces traces = {.run = run, .traceback = UINT32_MAX};
+    traces.table = ca_target_table(target, ret_error);
+    if (!traces.table) {
+        return false;
+    }
+    traces.snapshot = ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
+    if (!traces.snapshot) {
+        return false;
+    }
+    traces.selection = ca_selection_create(options, traces.table, traces.snapshot, ret_error);
+    bool done = traces.selection && write_traces(&traces, ret_error) && ca_problems_print_all(run, target, ret_error);
+    ca_selection_destroy(traces.selection);
+    ca_text_deinit(&traces.frames);
+    return done;
+}
