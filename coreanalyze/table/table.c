@@ -1,0 +1,209 @@
+/* table.c: reads the tables as a whole; see table.h. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------------ state */
+
+/* A request that a debugger wrote is obeyed at the tracer's next operation; readers show its effect at once. */
+static void state_read(struct ca_table *table)
+{
+    struct tm_root *root = &table->root;
+    struct ca_table_private *internal = table->internal;
+    internal->traced = root->state == TM_STATE_TRACING;
+    switch (root->request) {
+    case TM_REQUEST_START:
+        if (root->state == TM_STATE_STOPPED) {
+            root->state = TM_STATE_TRACING;
+            root->traceback_limit = root->request_argument;
+        }
+        break;
+    case TM_REQUEST_STOP:
+        root->state = root->state == TM_STATE_TRACING ? TM_STATE_STOPPED : root->state;
+        internal->traced = false;
+        break;
+    case TM_REQUEST_CLEAR:
+        internal->traced = false;
+        break;
+    case TM_REQUEST_RESET_PEAK:
+        internal->peak_is_now = true;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ regions */
+
+static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
+{
+    struct ca_table_private *internal = table->internal;
+    internal->regions = calloc(TM_REGION_MAX, sizeof(*internal->regions));
+    if (!internal->regions) {
+        return ca_fail_memory(ret_error);
+    }
+    for (uint32_t i = 0; i < table->root.region_count; i++) {
+        const struct tm_region *header = &table->root.regions[i];
+        if (header->kind == TM_REGION_NONE || header->kind > TM_REGION_HISTORY) {
+            continue;
+        }
+        if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count], &table->coverage.rejected,
+                            &table->coverage.missing_bytes, ret_error)) {
+            return false;
+        }
+        internal->region_count++;
+    }
+    const struct ca_region *stacks = ca_table_region(table, TM_REGION_STACKS);
+    internal->stack_limit = stacks ? stacks->header.count : 0;
+    return true;
+}
+
+static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
+{
+    void *threads;
+    struct ca_table_private *internal = table->internal;
+    if (!ca_table_copy(table, TM_REGION_THREADS, sizeof(struct tm_thread), &threads, &internal->thread_count, ret_error)) {
+        return false;
+    }
+    internal->threads = threads;
+    for (size_t i = 0; i < internal->thread_count; i++) {
+        table->coverage.dropped += internal->threads[i].dropped_count;
+        table->coverage.dropped_size += internal->threads[i].dropped_size;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ stats */
+
+/* Adds one shard's counters, with the peak values told apart from the live ones that stand for them. */
+static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct tm_stack_stats *to)
+{
+    bool own_peak = from->peak_epoch == table->root.peak_epoch && !table->internal->peak_is_now;
+    to->live_count += from->live_count;
+    to->live_size += from->live_size;
+    to->total_count += from->total_count;
+    to->total_size += from->total_size;
+    to->peak_count += own_peak ? from->peak_count : from->live_count;
+    to->peak_size += own_peak ? from->peak_size : from->live_size;
+}
+
+static bool stats_read(struct ca_table *table, struct ca_error **ret_error)
+{
+    struct ca_table_private *internal = table->internal;
+    if (!(table->root.features & TM_FEATURE_STATS)) {
+        return true;
+    }
+    table->stats = calloc(table->stack_count, sizeof(*table->stats));
+    if (!table->stats) {
+        return ca_fail_memory(ret_error);
+    }
+    for (size_t i = 0; i < table->stack_count; i++) {
+        table->stats[i].generation = table->root.generation;
+        table->stats[i].peak_epoch = table->root.peak_epoch;
+    }
+    for (size_t r = 0; internal->traced && r < internal->region_count; r++) {
+        void *shard;
+        size_t count;
+        if (internal->regions[r].header.kind != TM_REGION_STATS) {
+            continue;
+        }
+        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_stack_stats), &shard, &count, ret_error)) {
+            return false;
+        }
+        const struct tm_stack_stats *stats = shard;
+        for (size_t i = 1; i < count; i++) {
+            if (stats[i].generation == table->root.generation) {
+                stats_add(table, &stats[i], &table->stats[i < table->stack_count ? i : 1]);
+            }
+        }
+        free(shard);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ life */
+
+void ca_table_destroy(struct ca_table *table)
+{
+    if (!table) {
+        return;
+    }
+    struct ca_table_private *internal = table->internal;
+    for (size_t i = 0; internal && i < internal->region_count; i++) {
+        ca_region_deinit(&internal->regions[i]);
+    }
+    if (internal) {
+        free(internal->regions);
+        free(internal->threads);
+        free(internal->stack_frames);
+        free(internal->wide);
+        free(internal->overlay);
+        free(internal);
+    }
+    for (size_t i = 0; i < table->module_count; i++) {
+        free(table->modules[i].path);
+    }
+    free(table->modules);
+    free(table->frames);
+    free(table->stacks);
+    free(table->stats);
+    free(table->in_flight);
+    free(table);
+}
+
+static bool root_read(struct ca_table *table, uint64_t address, struct ca_error **ret_error)
+{
+    struct ca_source *source = table->internal->source;
+    switch (ca_root_read(source, address, &table->root, ret_error)) {
+    case CA_ROOT_GOOD:
+        return true;
+    case CA_ROOT_NONE:
+        return ca_fail(ret_error, CA_NOTHING, "%s: no tracer's root at 0x%" PRIx64, ca_source_name(source), address);
+    default:
+        return false;
+    }
+}
+
+static bool table_read(struct ca_table *table, struct ca_error **ret_error)
+{
+    struct ca_coverage *coverage = &table->coverage;
+    if (!root_read(table, table->address, ret_error)) {
+        return false;
+    }
+    coverage->sample_bytes = table->root.sample_bytes;
+    coverage->dropped = table->root.dropped_count;
+    coverage->dropped_size = table->root.dropped_size;
+    state_read(table);
+    if (!regions_read(table, ret_error) || !ca_stacks_read(table, ret_error) || !threads_read(table, ret_error) ||
+        !stats_read(table, ret_error) || !ca_flight_read(table, ret_error)) {
+        return false;
+    }
+    if ((table->root.features & TM_FEATURE_DETAIL) && !ca_blocks_newest(table, &table->newest_time, ret_error)) {
+        return false;
+    }
+    uint64_t expected, found;
+    coverage->truncated = coverage->missing_bytes || ca_source_truncated(table->internal->source, &expected, &found);
+    return true;
+}
+
+struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error)
+{
+    struct ca_table *table = calloc(1, sizeof(*table));
+    if (table) {
+        table->internal = calloc(1, sizeof(*table->internal));
+    }
+    if (!table || !table->internal) {
+        free(table);
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    table->internal->source = source;
+    table->address = root;
+    if (!table_read(table, ret_error)) {
+        ca_table_destroy(table);
+        return NULL;
+    }
+    return table;
+}
