@@ -32,8 +32,7 @@ ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreana
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 PROTO := $(wildcard coreanalyze/*/*.proto)
 PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
-GENERATED := $(OBJ)/generated
-ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(GENERATED)/profile.pb-c.o
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 
 # What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
@@ -64,23 +63,13 @@ $(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags | $(PROTO_C)
 	@mkdir -p $(@D)
 	$(ENGINE_CC) -c -o $@ $<
 
-# Generated code is built with our flags, but not with our warnings.
+# The messages of snapshot files, as protobuf-c has them; generated code is built without our warnings.
 $(PROTO_C:%.c=%.o): %.o: %.c $(OBJ)/flags
 	$(ENGINE_CC) -w -c -o $@ $<
 
 $(PROTO_C): $(OBJ)/%.pb-c.c: %.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
-
-# The messages of snapshot files, as protobuf-c has them.
-$(GENERATED)/profile.pb-c.c $(GENERATED)/profile.pb-c.h &: coreanalyze/profile/profile.proto
-	@mkdir -p $(@D)
-	protoc-c --c_out=$(GENERATED) -Icoreanalyze/profile $<
-
-$(GENERATED)/profile.pb-c.o: $(GENERATED)/profile.pb-c.c $(OBJ)/flags
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC -c -o $@ $<
-
-$(filter $(OBJ)/coreanalyze/profile/%,$(ENGINE_OBJ)): $(GENERATED)/profile.pb-c.h
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
