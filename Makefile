@@ -16,7 +16,7 @@ PYTHON ?= /usr/bin/python3
 SANITIZER ?=
 WARN := -Wall -Wextra -Wundef -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wformat=2
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DTM_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DTM_VERSION='"$(VERSION)"' -I. $(addprefix -I,$(sort $(dir $(PROTO_C)))) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(OPT) $(WARN) -fvisibility=hidden -MMD -MP $(CFLAGS)
 # SANITIZER=address,undefined instruments the engine; the tracer runs inside other programs and never is.
 SAN_FLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -58,7 +58,7 @@ $(OBJ)/tracer/%.o: tracer/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -c -o $@ $<
 
-ENGINE_CC = $(CC) $(CPPFLAGS_ALL) $(addprefix -I,$(sort $(dir $(PROTO_C)))) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC
+ENGINE_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC
 $(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags | $(PROTO_C)
 	@mkdir -p $(@D)
 	$(ENGINE_CC) -c -o $@ $<
