@@ -15,8 +15,9 @@ struct ca_module; /* table.h */
 struct ca_position {
     const char *filename;
     const char *function; /* demangled, without parameters; NULL = unknown */
-    const char *module;   /* path as the process had it; NULL = none */
+    const char *module;   /* path as the process had it, without the kernel's " (deleted)"; NULL = none */
     uint32_t lineno;
+    const char *const *aliases; /* further names of the same code (__libc_malloc), for globs; ends with NULL; NULL = none */
 };
 
 struct ca_symbolizer;
@@ -43,11 +44,15 @@ enum ca_module_symbols {
     CA_SYMBOLS_VIRTUAL = 6,       /* vDSO or no file by nature: complete */
 };
 enum ca_module_symbols ca_symbolizer_status(const struct ca_symbolizer *symbolizer, uint32_t module);
-/* One line for the user about a module whose status is 3, 4 or 5: path, build-id wanted and found; NULL otherwise. */
+/* One line for the user about a module whose status is 3, 4 or 5: path, build-id wanted and found, what to try; NULL otherwise. The
+ * path is as the target named it: print with ca_text_add_name. */
 const char *ca_symbolizer_problem(const struct ca_symbolizer *symbolizer, uint32_t module);
 
-/* Allocator frames: functions that hand the block to their caller. `skip` extends the default list of function globs; both are
- * matched against ca_position.function (or a plain symbol name). */
+/* Allocator frames: functions that hand the block to their caller, or keep it for their caller's container. The default list is
+ * in allocators.c; extra_globs (fnmatchcase, see ca_pattern_matches) extends it. Matched against the function's name without
+ * parameters, as in ca_position.function, or a plain symbol name. NULL is none. */
 bool ca_is_allocator_function(const char *function, const char *const *extra_globs, size_t extra_count);
+/* The same for a position: any of its names counts. */
+bool ca_is_allocator_position(const struct ca_position *position, const char *const *extra_globs, size_t extra_count);
 
 #endif

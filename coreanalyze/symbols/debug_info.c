@@ -1,0 +1,470 @@
+/* debug_info.c: see debug_info.h. */
+#include "debug_info.h"
+
+#include <dwarf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../util/grow.h"
+#include "../util/text.h"
+#include "function_name.h"
+#include "scopes.h"
+
+/* Bounds for files that were made to hurt. */
+#define UNITS_MAX (1u << 24)
+#define RANGES_MAX (1u << 26)
+#define INLINE_DEPTH_MAX 1024
+#define REFERENCE_DEPTH_MAX 16
+#define NAME_DEPTH_MAX 64
+
+struct ca_unit {
+    Dwarf_CU *cu;
+    bool rangeless;
+    bool opened;
+    bool has_scopes;
+    bool qualifies;       /* the language has namespaces or classes */
+    const char *directory; /* DW_AT_comp_dir, NULL = none */
+    Dwarf_Lines *lines;
+    size_t line_count;
+    Dwarf_Files *files; /* that DW_AT_call_file counts in */
+    struct ca_scopes scopes;
+};
+
+/* ------------------------------------------------------------------------------------------------------ index of units */
+
+static void executable_range(Dwfl_Module *module, uint64_t *ret_low, uint64_t *ret_high)
+{
+    GElf_Addr bias;
+    Elf *elf = dwfl_module_getelf(module, &bias);
+    size_t count = 0;
+    *ret_low = UINT64_MAX;
+    *ret_high = 0;
+    if (elf && elf_getphdrnum(elf, &count) == 0) {
+        for (size_t i = 0; i < count; i++) {
+            GElf_Phdr segment;
+            if (gelf_getphdr(elf, (int)i, &segment) && segment.p_type == PT_LOAD && (segment.p_flags & PF_X)) {
+                uint64_t low = segment.p_vaddr + bias, high = low + segment.p_memsz;
+                *ret_low = low < *ret_low ? low : *ret_low;
+                *ret_high = high > *ret_high ? high : *ret_high;
+            }
+        }
+    }
+    if (*ret_low >= *ret_high) {
+        *ret_low = 0;
+        *ret_high = UINT64_MAX;
+    }
+}
+
+/* Ranges of a unit by its own entry; false when it has none. */
+static bool unit_add_ranges(struct ca_debug_info *info, Dwarf_Die *die, uint32_t unit, size_t *ranges)
+{
+    Dwarf_Addr base, start, end;
+    bool any = false;
+    for (ptrdiff_t next = 0; *ranges < RANGES_MAX; (*ranges)++) {
+        next = dwarf_ranges(die, next, &base, &start, &end);
+        if (next <= 0) {
+            break;
+        }
+        any = true;
+        if (start > 0 && start >= info->low && end <= info->high &&
+            !ca_intervals_add(&info->intervals, start, end, unit)) {
+            info->pool->failed = true;
+        }
+    }
+    return any;
+}
+
+static void units_collect(struct ca_debug_info *info)
+{
+    Dwarf_CU *cu = NULL;
+    Dwarf_Half version;
+    uint8_t type;
+    Dwarf_Die die;
+    size_t ranges = 0;
+    while (info->unit_count < UNITS_MAX && !info->pool->failed &&
+           dwarf_get_units(info->dwarf, cu, &cu, &version, &type, &die, NULL) == 0) {
+        if ((type != DW_UT_compile && type != DW_UT_skeleton) || dwarf_tag(&die) == DW_TAG_partial_unit) {
+            continue;
+        }
+        if (!CA_GROW(info->units, info->unit_capacity, info->unit_count + 1)) {
+            info->pool->failed = true;
+            return;
+        }
+        uint32_t unit = (uint32_t)info->unit_count++;
+        bool has_ranges = unit_add_ranges(info, &die, unit, &ranges);
+        info->units[unit] = (struct ca_unit){.cu = cu, .rangeless = !has_ranges};
+        info->has_rangeless = info->has_rangeless || !has_ranges;
+    }
+}
+
+/* .debug_aranges knows units that do not say their ranges themselves. */
+static void rangeless_add_aranges(struct ca_debug_info *info)
+{
+    Dwarf_Aranges *aranges;
+    size_t count = 0;
+    if (dwarf_getaranges(info->dwarf, &aranges, &count) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < count && !info->pool->failed; i++) {
+        Dwarf_Addr start;
+        Dwarf_Word size;
+        Dwarf_Off offset;
+        Dwarf_Die die;
+        if (dwarf_getarangeinfo(dwarf_onearange(aranges, i), &start, &size, &offset) != 0 ||
+            !dwarf_offdie(info->dwarf, offset, &die)) {
+            continue;
+        }
+        const struct ca_unit *unit = ca_map_get(&info->unit_of_cu, (uintptr_t)die.cu, 0);
+        if (unit && unit->rangeless && start > 0 && start >= info->low && size <= info->high - start &&
+            !ca_intervals_add(&info->intervals, start, start + size, (uint32_t)(unit - info->units))) {
+            info->pool->failed = true;
+        }
+    }
+}
+
+bool ca_debug_info_open(struct ca_debug_info *info, Dwfl_Module *module, struct ca_pool *pool,
+                        const struct ca_source_map *source_map)
+{
+    info->pool = pool;
+    info->source_map = source_map;
+    info->dwarf = dwfl_module_getdwarf(module, &info->bias);
+    if (!info->dwarf) {
+        return true;
+    }
+    executable_range(module, &info->low, &info->high);
+    info->low -= info->bias;
+    info->high -= info->bias;
+    units_collect(info);
+    for (size_t i = 0; i < info->unit_count && !pool->failed; i++) {
+        pool->failed = !ca_map_set(&info->unit_of_cu, (uintptr_t)info->units[i].cu, 0, &info->units[i]);
+    }
+    if (info->has_rangeless && !pool->failed) {
+        rangeless_add_aranges(info);
+    }
+    return !pool->failed && ca_intervals_finish(&info->intervals);
+}
+
+void ca_debug_info_close(struct ca_debug_info *info)
+{
+    for (size_t i = 0; i < info->unit_count; i++) {
+        ca_scopes_deinit(&info->units[i].scopes);
+    }
+    free(info->units);
+    ca_intervals_deinit(&info->intervals);
+    ca_map_deinit(&info->unit_of_cu);
+    ca_map_deinit(&info->function_names);
+    ca_map_deinit(&info->file_names);
+    *info = (struct ca_debug_info){0};
+}
+
+/* ------------------------------------------------------------------------------------------------------ one unit */
+
+static bool language_qualifies(int language)
+{
+    switch (language) {
+    case DW_LANG_C89: case DW_LANG_C: case DW_LANG_C99: case DW_LANG_C11: case DW_LANG_ObjC: case DW_LANG_Mips_Assembler:
+    case 0x2c /* DW_LANG_C17 */: case 0x3e /* DW_LANG_C23 */: case DW_LANG_Go: case -1:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* The entry whose children are the unit's functions: of the split unit where there is one. */
+static void unit_entry(const struct ca_unit *unit, Dwarf_Die *ret_die)
+{
+    Dwarf_Die split;
+    if (dwarf_cu_info(unit->cu, NULL, NULL, ret_die, &split, NULL, NULL, NULL) == 0 && split.addr) {
+        *ret_die = split;
+    }
+}
+
+static void unit_read_scopes(struct ca_debug_info *info, struct ca_unit *unit)
+{
+    if (unit->has_scopes) {
+        return;
+    }
+    unit->has_scopes = true;
+    Dwarf_Die die;
+    unit_entry(unit, &die);
+    if (!ca_scopes_read(&unit->scopes, &die, info->low, info->high)) {
+        info->pool->failed = true;
+    }
+}
+
+static void unit_open(struct ca_debug_info *info, struct ca_unit *unit)
+{
+    if (unit->opened) {
+        return;
+    }
+    unit->opened = true;
+    Dwarf_Die die, entry;
+    if (!dwarf_cu_die(unit->cu, &die, NULL, NULL, NULL, NULL, NULL, NULL)) {
+        return;
+    }
+    Dwarf_Attribute attribute;
+    unit->directory = dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &attribute));
+    if (dwarf_getsrclines(&die, &unit->lines, &unit->line_count) != 0) {
+        unit->line_count = 0;
+    }
+    unit_entry(unit, &entry);
+    unit->qualifies = language_qualifies(dwarf_srclang(&entry));
+    size_t count;
+    if (dwarf_getsrcfiles(&entry, &unit->files, &count) != 0) {
+        unit->files = NULL;
+    }
+    unit_read_scopes(info, unit);
+}
+
+static struct ca_unit *unit_find(struct ca_debug_info *info, uint64_t address)
+{
+    uint32_t found = ca_intervals_find(&info->intervals, address);
+    if (found != CA_NO_INTERVAL) {
+        return &info->units[found];
+    }
+    for (size_t i = 0; info->has_rangeless && i < info->unit_count && !info->pool->failed; i++) {
+        struct ca_unit *unit = &info->units[i];
+        if (unit->rangeless) {
+            unit_read_scopes(info, unit);
+            if (ca_scopes_find(&unit->scopes, address) != CA_NO_SCOPE) {
+                return unit;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------ files and lines */
+
+/* libdw puts an include directory before a name, and the compilation directory only where there is none. */
+static const char *file_name(struct ca_debug_info *info, const struct ca_unit *unit, const char *name)
+{
+    if (!name || strcmp(name, "???") == 0) {
+        return NULL;
+    }
+    const char *known = ca_map_get(&info->file_names, (uintptr_t)name, (uintptr_t)unit->directory);
+    if (known) {
+        return known;
+    }
+    const char *result;
+    if (name[0] != '/' && unit->directory && unit->directory[0] == '/') {
+        struct ca_text text = {0};
+        ca_text_add(&text, unit->directory);
+        ca_text_add(&text, "/");
+        ca_text_add(&text, name);
+        info->pool->failed = info->pool->failed || text.failed;
+        result = text.failed ? NULL : ca_source_path(info->pool, info->source_map, text.bytes);
+        ca_text_deinit(&text);
+    } else {
+        result = ca_source_path(info->pool, info->source_map, name);
+    }
+    if (result && !ca_map_set(&info->file_names, (uintptr_t)name, (uintptr_t)unit->directory, result)) {
+        info->pool->failed = true;
+    }
+    return result;
+}
+
+/* The last row at or before the address, unless it ends a sequence. */
+static Dwarf_Line *row_find(const struct ca_unit *unit, uint64_t address)
+{
+    size_t low = 0, high = unit->line_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        Dwarf_Addr start = 0;
+        dwarf_lineaddr(dwarf_onesrcline(unit->lines, middle), &start);
+        if (start <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Dwarf_Line *row = low == 0 ? NULL : dwarf_onesrcline(unit->lines, low - 1);
+    bool ends = false;
+    return row && dwarf_lineendsequence(row, &ends) == 0 && !ends ? row : NULL;
+}
+
+static void line_set(struct ca_line *line, const char *filename, int64_t lineno)
+{
+    if (filename && lineno > 0 && lineno <= INT32_MAX) {
+        line->filename = filename;
+        line->lineno = (uint32_t)lineno;
+    }
+}
+
+static void line_of_row(struct ca_debug_info *info, const struct ca_unit *unit, uint64_t address, struct ca_line *line)
+{
+    Dwarf_Line *row = row_find(unit, address);
+    int lineno = 0;
+    if (row && dwarf_lineno(row, &lineno) == 0) {
+        line_set(line, file_name(info, unit, dwarf_linesrc(row, NULL, NULL)), lineno);
+    }
+}
+
+/* Where an inlined call stands in the source. */
+static void line_of_call(struct ca_debug_info *info, const struct ca_unit *unit, Dwarf_Die *call, struct ca_line *line)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word file, lineno;
+    if (unit->files && dwarf_formudata(dwarf_attr(call, DW_AT_call_file, &attribute), &file) == 0 &&
+        dwarf_formudata(dwarf_attr(call, DW_AT_call_line, &attribute), &lineno) == 0) {
+        line_set(line, file_name(info, unit, dwarf_filesrc(unit->files, file, NULL, NULL)), (int64_t)lineno);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ functions */
+
+/* The entry that a concrete one is an instance or the definition of; false when there is none. */
+static bool entry_origin(Dwarf_Die *die, Dwarf_Die *ret_origin)
+{
+    Dwarf_Attribute attribute;
+    return (dwarf_attr(die, DW_AT_abstract_origin, &attribute) || dwarf_attr(die, DW_AT_specification, &attribute)) &&
+           dwarf_formref_die(&attribute, ret_origin) != NULL;
+}
+
+static const char *entry_string(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Attribute attribute;
+    const char *string = dwarf_formstring(dwarf_attr(die, name, &attribute));
+    return string && string[0] != '\0' ? string : NULL;
+}
+
+static const char *entry_linkage_name(Dwarf_Die *die)
+{
+    const char *name = entry_string(die, DW_AT_linkage_name);
+    return name ? name : entry_string(die, DW_AT_MIPS_linkage_name);
+}
+
+static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth);
+
+/* What a container calls itself; NULL: leave it out. */
+static const char *container_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+{
+    int tag = dwarf_tag(die);
+    if (tag == DW_TAG_subprogram) {
+        return function_name(info, unit, die, depth + 1);
+    }
+    const char *name = dwarf_diename(die);
+    return name || tag != DW_TAG_namespace ? name : "(anonymous namespace)";
+}
+
+/* `name` behind the names of the namespaces, types and functions that hold `die`. */
+static const char *qualified_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, const char *name,
+                                  unsigned depth)
+{
+    unit_read_scopes(info, unit);
+    const struct ca_scopes *scopes = &unit->scopes;
+    const char *parts[NAME_DEPTH_MAX];
+    size_t count = 0;
+    bool inside = die->cu == scopes->unit.cu;
+    uint32_t at = inside ? ca_scopes_container(scopes, (uint32_t)((char *)die->addr - (char *)scopes->unit.addr))
+                         : CA_NO_SCOPE;
+    for (; at != CA_NO_SCOPE && count < NAME_DEPTH_MAX; at = scopes->containers[at].parent) {
+        Dwarf_Die container = ca_scopes_entry(scopes, scopes->containers[at].entry);
+        const char *part = container_name(info, unit, &container, depth);
+        if (part) {
+            parts[count++] = part;
+        }
+        if (dwarf_tag(&container) == DW_TAG_subprogram) {
+            break; /* its name is qualified already */
+        }
+    }
+    struct ca_text text = {0};
+    while (count-- > 0) {
+        ca_text_add(&text, parts[count]);
+        ca_text_add(&text, "::");
+    }
+    ca_text_add(&text, name);
+    const char *result = text.failed ? NULL : ca_pool_string(info->pool, text.bytes);
+    info->pool->failed = info->pool->failed || !result;
+    ca_text_deinit(&text);
+    return result;
+}
+
+/* By the linkage name where one of the entries that `die` refers to has one, else by name and place. */
+static const char *function_name_build(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+{
+    Dwarf_Die entry = *die, named = *die;
+    const char *name = NULL;
+    for (int i = 0; i < REFERENCE_DEPTH_MAX; i++) {
+        const char *linkage = entry_linkage_name(&entry);
+        if (linkage) {
+            return ca_function_name(info->pool, linkage);
+        }
+        const char *plain = entry_string(&entry, DW_AT_name);
+        if (plain) {
+            name = plain;
+            named = entry;
+        }
+        Dwarf_Die origin;
+        if (!entry_origin(&entry, &origin)) {
+            break;
+        }
+        entry = origin;
+    }
+    if (!name || !unit->qualifies || depth >= REFERENCE_DEPTH_MAX) {
+        return name ? ca_pool_string(info->pool, name) : NULL;
+    }
+    struct ca_unit *home = named.cu == unit->scopes.unit.cu
+                               ? unit
+                               : (struct ca_unit *)ca_map_get(&info->unit_of_cu, (uintptr_t)named.cu, 0);
+    return home ? qualified_name(info, home, &named, name, depth) : ca_pool_string(info->pool, name);
+}
+
+static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+{
+    Dwarf_Die origin;
+    if (!entry_origin(die, &origin)) {
+        origin = *die;
+    }
+    const char *known = ca_map_get(&info->function_names, (uintptr_t)origin.addr, 0);
+    if (known) {
+        return known[0] != '\0' ? known : NULL;
+    }
+    const char *name = function_name_build(info, unit, die, depth);
+    if (!ca_map_set(&info->function_names, (uintptr_t)origin.addr, 0, name ? name : "")) {
+        info->pool->failed = true;
+    }
+    return name;
+}
+
+/* ------------------------------------------------------------------------------------------------------ looking up */
+
+static size_t scope_depth(const struct ca_scopes *scopes, uint32_t scope)
+{
+    size_t depth = 0;
+    for (; scope != CA_NO_SCOPE && depth < INLINE_DEPTH_MAX; scope = scopes->items[scope].parent) {
+        depth++;
+    }
+    return depth;
+}
+
+struct ca_line *ca_debug_info_find(struct ca_debug_info *info, uint64_t address, size_t *ret_count)
+{
+    *ret_count = 0;
+    address -= info->bias;
+    struct ca_unit *unit = info->dwarf ? unit_find(info, address) : NULL;
+    if (!unit) {
+        return NULL;
+    }
+    unit_open(info, unit);
+    uint32_t scope = ca_scopes_find(&unit->scopes, address);
+    size_t count = scope_depth(&unit->scopes, scope);
+    count = count > 0 ? count : 1;
+    struct ca_line *lines = ca_pool_allocate(info->pool, count * sizeof(*lines));
+    if (!lines) {
+        return NULL;
+    }
+    memset(lines, 0, count * sizeof(*lines));
+    line_of_row(info, unit, address, &lines[0]);
+    for (size_t i = 0; i < count && scope != CA_NO_SCOPE; i++) {
+        const struct ca_scope *item = &unit->scopes.items[scope];
+        Dwarf_Die die = ca_scopes_entry(&unit->scopes, item->entry);
+        lines[i].function = function_name(info, unit, &die, 0);
+        if (i + 1 < count) {
+            line_of_call(info, unit, &die, &lines[i + 1]);
+        }
+        scope = item->parent;
+    }
+    *ret_count = count;
+    return lines;
+}
