@@ -4,8 +4,10 @@ Nothing here knows GDB. A Target is a core file (Target.open_core) or something 
 (Target.create); Target.run runs one command line of `coreanalyze` on it.
 """
 
+import contextlib
 import ctypes
 import os
+import struct
 import sys
 
 # enum ca_status
@@ -57,6 +59,16 @@ class _Output(ctypes.Structure):
                 ("columns", ctypes.c_int)]
 
 
+class State(ctypes.Structure):
+    """struct ca_state"""
+    _fields_ = [("tracing", ctypes.c_bool),
+                ("traceback_limit", ctypes.c_uint32),
+                ("current", ctypes.c_uint64),
+                ("peak", ctypes.c_uint64),
+                ("tracer_bytes", ctypes.c_uint64),
+                ("request", ctypes.c_uint64)]
+
+
 ERROR_OUT = ctypes.POINTER(ctypes.c_void_p)
 
 # name: (result, arguments)
@@ -77,6 +89,7 @@ _FUNCTIONS = {
     "ca_target_add_thread": (None, [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64),
                                     ctypes.c_size_t]),
     "ca_target_set_table": (None, [ctypes.c_void_p, ctypes.c_uint64]),
+    "ca_target_state": (ctypes.c_bool, [ctypes.c_void_p, ctypes.POINTER(State), ERROR_OUT]),
     "ca_target_invalidate": (None, [ctypes.c_void_p]),
     "ca_target_destroy": (None, [ctypes.c_void_p]),
     "ca_command_run": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p),
@@ -165,6 +178,10 @@ class Describer:
         """Copies up to `size` bytes at `address` to the address `buffer`; returns how many from the start of the range."""
         raise NotImplementedError
 
+    def write_memory(self, address, data):
+        """Writes bytes; raises EngineError where that cannot be."""
+        raise EngineError("this process cannot be changed")
+
     def describe_process(self, target):
         pass
 
@@ -226,6 +243,7 @@ class Target:
     def __init__(self):
         self._pointer = None
         self._guard = _Guard()
+        self._describer = Describer()
         self._kept = []  # what the engine points to
 
     @classmethod
@@ -238,6 +256,7 @@ class Target:
     @classmethod
     def create(cls, describer, sysroot=None, debug_directory=None, source_map=()):
         target = cls()
+        target._describer = describer
         call, expected = target._guard.call, describer.expected
 
         def described(method):
@@ -309,17 +328,41 @@ class Target:
     def set_table(self, address):
         library().ca_target_set_table(self.pointer, address)
 
-    # Commands
+    # Questions
+
+    @contextlib.contextmanager
+    def reading(self):
+        """Around what lets the engine read: exceptions of the Describer come out at its end."""
+        with self._guard as guard:
+            yield guard
+        if guard.exception is not None:
+            self.invalidate()  # what was read last may be anything
+        guard.raise_pending()
 
     def run(self, arguments, write, color=False, columns=0):
         """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer and 2 the
         messages. Returns the exit code. Exceptions of `write` and of the Describer come out when the engine has ended."""
-        with self._guard as guard:
-            status = run_command(arguments, write, color, columns, pointer=self.pointer, guard=guard)
-        if guard.exception is not None:
-            self.invalidate()  # what was read last may be anything
-        guard.raise_pending()
-        return status
+        with self.reading() as guard:
+            return run_command(arguments, write, color, columns, pointer=self.pointer, guard=guard)
+
+    def state(self):
+        """What the tracer says of itself: a State. Raises EngineError where no tracer is found."""
+        state, error = State(), ctypes.c_void_p()
+        with self.reading():
+            good = library().ca_target_state(self.pointer, ctypes.byref(state), ctypes.byref(error))
+        if not good:
+            raise_error(error)
+        return state
+
+
+    # Requests
+
+    def request(self, code, argument=0):
+        """Asks the tracer for something (enum tm_request of the layout): it obeys at its next operation."""
+        address = self.state().request
+        self._describer.write_memory(address + 4, struct.pack("<I", argument))
+        self._describer.write_memory(address, struct.pack("<I", code))
+        self.invalidate()
 
 
 def _symbol_options(sysroot, debug_directory, source_map):

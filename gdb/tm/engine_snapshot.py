@@ -43,6 +43,8 @@ class _Groups(ctypes.Structure):
 _POINTER, _ERROR = ctypes.c_void_p, engine.ERROR_OUT
 engine.add_functions({
     "ca_snapshot_create_from": (_POINTER, [ctypes.POINTER(_Arrays), _ERROR]),
+    "ca_target_take_snapshot": (_POINTER, [_POINTER, _ERROR]),
+    "ca_target_find_trace": (_POINTER, [_POINTER, ctypes.c_uint64, _ERROR]),
     "ca_snapshot_destroy": (None, [_POINTER]),
     "ca_snapshot_export": (ctypes.c_bool, [_POINTER, ctypes.c_bool, ctypes.POINTER(_Arrays), _ERROR]),
     "ca_snapshot_filter": (_POINTER, [_POINTER, ctypes.POINTER(_Filter), ctypes.c_size_t, _ERROR]),
@@ -162,6 +164,25 @@ class Handle:
     def from_traces(cls, traces):
         error = ctypes.c_void_p()
         pointer = engine.library().ca_snapshot_create_from(ctypes.byref(_arrays_of(traces)), ctypes.byref(error))
+        if not pointer:
+            _raise(error)
+        return cls(pointer)
+
+    @classmethod
+    def of_target(cls, target):
+        """What the target holds now."""
+        return cls._read(target, engine.library().ca_target_take_snapshot)
+
+    @classmethod
+    def of_block(cls, target, address):
+        """The one trace of the block of domain 0 that begins at `address`, or none."""
+        return cls._read(target, engine.library().ca_target_find_trace, address)
+
+    @classmethod
+    def _read(cls, target, function, *arguments):
+        error = ctypes.c_void_p()
+        with target.reading():
+            pointer = function(target.pointer, *arguments, ctypes.byref(error))
         if not pointer:
             _raise(error)
         return cls(pointer)

@@ -6,6 +6,7 @@ import os
 from . import engine
 from . import gdb_complete
 from . import gdb_inferior
+from . import session
 
 _PREFIX = "coreanalyze: "  # before each message of the engine
 
@@ -47,12 +48,13 @@ def _colors_wanted(from_tty):
     return from_tty and os.isatty(1) and bool(gdb.parameter("style enabled"))
 
 
-def run(arguments, from_tty=False, target=None):
-    """Runs a command line of the engine. Messages of a command that gave no answer become GDB's error."""
+def run(arguments, from_tty=False, find_target=None):
+    """Runs a command line of the engine on the target that find_target returns. Messages of a command that gave no answer become
+    GDB's error."""
     pager = _Pager()
     columns = gdb.parameter("width") or 0
     try:
-        runner = engine.run_command if target is None else target.run
+        runner = engine.run_command if find_target is None else find_target().run
         status = runner(arguments, pager.write, _colors_wanted(from_tty), columns)
         pager.close()
     except engine.EngineError as error:
@@ -76,8 +78,8 @@ class _Command(gdb.Command):
         self.dont_repeat()
         arguments = self.translate(gdb.string_to_argv(argument))
         # --help needs no process
-        target = None if "--help" in arguments or "-help" in arguments else _target()
-        run([self.name, *arguments], from_tty, target)
+        help_wanted = "--help" in arguments or "-help" in arguments
+        run([self.name, *arguments], from_tty, None if help_wanted else gdb_inferior.current_target)
 
     def translate(self, arguments):
         """GDB's arguments as the engine's."""
@@ -85,13 +87,6 @@ class _Command(gdb.Command):
 
     def complete(self, text, word):
         return gdb_complete.complete(self.name, text, word)
-
-
-def _target():
-    try:
-        return gdb_inferior.current_target()
-    except engine.EngineError as error:
-        raise gdb.GdbError(str(error))
 
 
 class Top(_Command):
@@ -194,6 +189,7 @@ COMMANDS = (Top, Info, Report, Traces)
 def register():
     """Defines the commands; again where they are defined already."""
     gdb_inferior.watch_events()
+    session.find_default = gdb_inferior.current_target
     _Prefix()
     for command in COMMANDS:
         command("tm " + command.name)

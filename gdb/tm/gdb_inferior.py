@@ -230,6 +230,16 @@ class InferiorDescriber(engine.Describer):
     def __init__(self):
         self._inferior = gdb.selected_inferior()
 
+    def write_memory(self, address, data):
+        """Raises engine.EngineError where the process cannot be changed."""
+        if _is_core():
+            raise engine.EngineError("a core file cannot be changed: its process is gone")
+        try:
+            self._inferior.write_memory(address, data)
+        except gdb.error as error:
+            _raise_quit(error)
+            raise engine.EngineError("the process cannot be changed: %s" % error) from None
+
     def read_memory(self, address, buffer, size):
         try:
             return read_memory(self._inferior, address, buffer, size)
@@ -321,12 +331,12 @@ _targets = {}  # number of the inferior: _Cached
 
 
 def current_target():
-    """The engine's target for the selected inferior. Raises gdb.GdbError where there is nothing to read."""
+    """The engine's target for the selected inferior. Raises engine.EngineError where there is nothing to read."""
     inferior = gdb.selected_inferior()
     if inferior.pid == 0:
-        raise gdb.GdbError("No process: run a program or load a core file first.")
+        raise engine.EngineError("No process: run a program or load a core file first.")
     if any(thread.is_running() for thread in inferior.threads()):
-        raise gdb.GdbError("The process is running: stop it first (Ctrl-C or the command interrupt).")
+        raise engine.EngineError("The process is running: stop it first (Ctrl-C or the command interrupt).")
     options = symbol_options()
     identity = (inferior.pid, inferior.connection_num, core_sections()[0] if _is_core() else None, options)
     cached = _targets.get(inferior.num)

@@ -1,0 +1,137 @@
+"""tracemalloc's functions. They speak of the current target: what open() has opened last, else, in GDB, the selected inferior."""
+
+import operator
+
+from . import engine
+from . import engine_snapshot
+from .snapshot import Snapshot, Traceback
+
+_FRAMES_MAX = 65535
+
+# enum tm_request
+_START, _STOP, _CLEAR, _RESET_PEAK = 1, 2, 3, 4
+
+_opened = []  # targets made current by open(), the last one counts
+
+# In GDB: returns the target of the selected inferior, or raises engine.EngineError. Else there is none.
+find_default = None
+
+
+class _Opened:
+    """What open() returns: close() or the end of a `with` makes the target before it current again."""
+
+    def __init__(self, target):
+        self._target = target
+        _opened.append(target)
+
+    def close(self):
+        if self._target in _opened:
+            _opened.remove(self._target)
+            self._target.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def open(path_or_pid):
+    """Makes a core file the target of this module's functions. Returns a context manager that restores the one before."""
+    if isinstance(path_or_pid, int):
+        raise NotImplementedError("reading process %d without GDB is not available in this version" % path_or_pid)
+    return _Opened(engine.Target.open_core(path_or_pid))
+
+
+def _target():
+    if _opened:
+        return _opened[-1]
+    if find_default is None:
+        raise engine.EngineError("no target: give tm.open() a core file first")
+    return find_default()
+
+
+def _state():
+    """The tracer's state, or None where there is no tracer (or nothing at all)."""
+    try:
+        return _target().state()
+    except engine.EngineError:
+        return None
+
+
+def is_tracing():
+    """Whether the target's tracer records allocations."""
+    state = _state()
+    return state is not None and state.tracing
+
+
+def take_snapshot():
+    """A Snapshot of every live block of the target."""
+    error = None
+    try:
+        target = _target()
+        if target.state().tracing:
+            handle = engine_snapshot.Handle.of_target(target)
+            return Snapshot._of_engine(handle, handle.limit)
+    except engine.EngineError as failure:
+        error = failure
+    raise RuntimeError("the tracemalloc module must be tracing memory allocations to take a snapshot") from error
+
+
+def get_traced_memory():
+    """(current, peak): bytes in live blocks, now and at most; (0, 0) when not tracing."""
+    state = _state()
+    return (state.current, state.peak) if state is not None and state.tracing else (0, 0)
+
+
+def get_traceback_limit():
+    """How many frames are kept of a traceback; 1 where nothing was ever started."""
+    state = _state()
+    return 1 if state is None else state.traceback_limit
+
+
+def get_tracemalloc_memory():
+    """Bytes that the tracer itself needs in the target."""
+    state = _state()
+    return 0 if state is None else state.tracer_bytes
+
+
+def get_object_traceback(obj):
+    """The Traceback of the block that begins at the address `obj` (a number, or a gdb.Value), or None."""
+    if not is_tracing():
+        return None
+    traces = engine_snapshot.Handle.of_block(_target(), int(obj))
+    return Traceback(traces[0][2]) if len(traces) else None
+
+
+def start(nframe=1, /):
+    """Starts tracing with `nframe` frames per traceback. Nothing happens while the target is traced already."""
+    nframe = operator.index(nframe)
+    if not -1 << 31 <= nframe < 1 << 31:
+        raise OverflowError("Python int too large to convert to C int")
+    if not 1 <= nframe <= _FRAMES_MAX:
+        raise ValueError("the number of frames must be in range [1; 65535]")
+    target = _target()
+    if not target.state().tracing:
+        target.request(_START, nframe)
+
+
+def stop():
+    """Stops tracing and forgets all traces."""
+    _request(_STOP)
+
+
+def clear_traces():
+    """Forgets all traces; tracing goes on."""
+    _request(_CLEAR)
+
+
+def reset_peak():
+    """Lets the peak begin anew from what is allocated now."""
+    _request(_RESET_PEAK)
+
+
+def _request(code):
+    target = _target()
+    if target.state().tracing:
+        target.request(code)
