@@ -38,7 +38,7 @@ ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
 DATA := lib/libtm.a lib/pkgconfig/tm.pc $(patsubst tracer/%,include/%,$(wildcard tracer/tm.h)) $(patsubst %,share/tm/%,$(wildcard gdb/tm-gdb.py)) \
     $(patsubst gdb/tm/%,share/tm/python/tm/%,$(shell find gdb/tm -name '*.py')) \
-    $(patsubst docs/%,share/man/man1/%,$(wildcard docs/*.1))
+    $(patsubst docs/%.in,share/man/man1/%,$(wildcard docs/*.1.in))
 AUTO_LOAD = share/gdb/auto-load$(1)/lib/libtm.so-gdb.py
 
 .PHONY: all
@@ -103,8 +103,9 @@ $(BUILD)/share/tm/gdb/%.py: gdb/%.py
 $(BUILD)/share/tm/python/tm/%.py: gdb/tm/%.py
 	install -D -m 644 $< $@
 
-$(BUILD)/share/man/man1/%.1: docs/%.1
-	install -D -m 644 $< $@
+$(BUILD)/share/man/man1/%.1: docs/%.1.in tools/man $(BIN)/%
+	@mkdir -p $(@D)
+	tools/man $< $(VERSION) $(BIN) >$@.new && mv $@.new $@
 
 $(BUILD)/share/gdb/auto-load/%-gdb.py: gdb/auto-load.py
 	install -D -m 644 $< $@
