@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "run.h"
 
@@ -33,9 +34,9 @@ static const struct command commands[] = {
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
-static const char exit_codes[] = "Exit codes: 0 complete answer; 1 partial answer (truncated core, an operation in flight that cannot be "
-                                 "told, file of a printed frame's module missing or of another build); 2 nothing could be read; "
-                                 "3 --fail-over exceeded; 64 wrong usage.";
+static const char exit_codes[] = "Exit codes: 0 complete answer; 1 partial answer (truncated core, operation in flight that\n"
+                                 "cannot be told, file of a printed frame's module missing or of another build);\n"
+                                 "2 nothing could be read; 3 --fail-over exceeded; 64 wrong usage.";
 
 static const struct command *command_find(const char *name)
 {
@@ -108,15 +109,14 @@ static void general_help(const struct ca_output *output)
     struct ca_text text = {0};
     ca_text_add(&text, "Usage: coreanalyze [OPTION...] CORE\n"
                        "       coreanalyze COMMAND [OPTION...] CORE...\n"
-                       "Who holds the memory of a program that ran under tm-run: read from its core file.\n\n");
+                       "Who holds the memory of a program that ran under tm-run: read from its core file.\n"
+                       "\nCommands (report when there is none):\n");
     for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
-        ca_text_printf(&text, "  %-28s %s\n", command->bit == CA_FOR_REPORT ? "coreanalyze CORE" : command->name,
-                       command->summary);
+        ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
     }
-    ca_text_printf(&text, "  %-28s %s\n", "help [COMMAND]", "this, or all about one command");
-    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version.\n"
-                       "Exit codes: 0 complete answer, 1 partial answer, 2 nothing could be read, 3 --fail-over\n"
-                       "exceeded, 64 wrong usage.\n");
+    ca_text_printf(&text, "  %-14s %s\n", "help [COMMAND]", "this, or all about one command");
+    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version.\n");
+    ca_text_printf(&text, "%s\n", exit_codes);
     write_text(output, &text);
 }
 
@@ -192,10 +192,11 @@ static bool operands_check(const struct command *command, const struct ca_option
         return true;
     }
     if (command->bit == CA_FOR_REPORT) {
-        for (size_t i = 0; i < options->operands.count; i++) {
-            if (command_find(operands[i])) {
-                return ca_fail(ret_error, CA_USAGE, "the command comes first: coreanalyze %s [OPTION...]", operands[i]);
-            }
+        if (command_find(operands[0])) {
+            return ca_fail(ret_error, CA_USAGE, "the command comes first: coreanalyze %s [OPTION...]", operands[0]);
+        }
+        if (!strchr(operands[0], '/') && access(operands[0], F_OK) != 0) {
+            return ca_fail(ret_error, CA_USAGE, "there is no command '%s'", operands[0]);
         }
     }
     return ca_fail(ret_error, CA_USAGE, "unexpected operand '%s'", operands[wanted]);
@@ -279,8 +280,9 @@ static enum ca_status error_report(const struct command *command, const struct c
     enum ca_status status = ca_error_status(error);
     if (status == CA_USAGE) {
         bool report = command->bit == CA_FOR_REPORT;
-        ca_message_print(output, "%s%s%s; see coreanalyze %s--help", report ? "" : command->name, report ? "" : ": ",
-                      ca_error_message(error), report ? "" : command->name);
+        const char *name = report ? "" : command->name;
+        ca_message_print(output, "%s%s%s; see coreanalyze %s%s--help", name, report ? "" : ": ", ca_error_message(error), name,
+                         report ? "" : " ");
     } else {
         message_write(output, ca_error_message(error));
     }

@@ -1,5 +1,5 @@
 /* options.c: parsing by argp, silent: argp prints and exits nowhere here, because the same code serves GDB. */
-#include "options.h"
+#include "option_table.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -11,29 +11,16 @@
 
 enum { FIRST_LONG_KEY = 256 };
 
-struct parse;
-
-/* One option. `field` is the offset in struct ca_options that `set` writes to. */
-struct option_spec {
-    const char *name;
-    char letter;          /* short form, 0 = none */
-    const char *argument; /* as --help calls it, in brackets when it may be left out; NULL = takes none */
-    unsigned commands;    /* enum ca_command_bit, or'ed */
-    bool (*set)(struct parse *parse, const struct option_spec *spec, const char *argument);
-    size_t field;
-    const char *const *words; /* of a choice: index = the value, ended by NULL */
-    const char *text;
-};
-
-struct parse {
+struct ca_option_parse {
     struct ca_options *options;
     unsigned command;
+    int next; /* after an error: index of the word after the offending one */
     struct ca_error *error;
 };
 
 /* ------------------------------------------------------------------------------------------------ values */
 
-static bool list_add(struct parse *parse, struct ca_list *list, const char *item)
+static bool list_add(struct ca_option_parse *parse, struct ca_list *list, const char *item)
 {
     const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
     if (!items) {
@@ -59,35 +46,37 @@ static bool number_read(const char *text, const char **ret_end, uint64_t *ret_va
     return at != text;
 }
 
-static bool bad_value(struct parse *parse, const struct option_spec *spec, const char *argument, const char *wanted)
+static bool bad_value(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument, const char *wanted)
 {
-    return ca_fail(&parse->error, CA_USAGE, "--%s: '%s' is not %s", spec->name, argument, wanted);
+    char letter[] = {'-', spec->letter, '\0'};
+    return ca_fail(&parse->error, CA_USAGE, "%s%s: '%s' is not %s", spec->letter ? "" : "--",
+                   spec->letter ? letter : spec->name, argument, wanted);
 }
 
-static void *field_of(struct parse *parse, const struct option_spec *spec)
+static void *field_of(struct ca_option_parse *parse, const struct ca_option_spec *spec)
 {
     return (char *)parse->options + spec->field;
 }
 
-static bool set_flag(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_flag(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     (void)argument;
     *(bool *)field_of(parse, spec) = true;
     return true;
 }
 
-static bool set_text(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_text(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     *(const char **)field_of(parse, spec) = argument;
     return true;
 }
 
-static bool set_list(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_list(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     return list_add(parse, field_of(parse, spec), argument);
 }
 
-static bool set_map(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_map(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     if (argument[0] == '=' || !strchr(argument, '=')) {
         return bad_value(parse, spec, argument, "of the form OLD=NEW");
@@ -95,7 +84,7 @@ static bool set_map(struct parse *parse, const struct option_spec *spec, const c
     return set_list(parse, spec, argument);
 }
 
-static bool set_count(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_count(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     struct ca_number *number = field_of(parse, spec);
     const char *end;
@@ -107,7 +96,7 @@ static bool set_count(struct parse *parse, const struct option_spec *spec, const
 }
 
 /* BYTES with K, M or G after it. */
-static bool set_size(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_size(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     static const char units[] = "KMG";
     struct ca_number *number = field_of(parse, spec);
@@ -126,7 +115,7 @@ static bool set_size(struct parse *parse, const struct option_spec *spec, const 
 }
 
 /* SECONDS with decimals, read without the locale's decimal point; kept as ns. */
-static bool set_seconds(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_seconds(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     struct ca_number *number = field_of(parse, spec);
     const char *end;
@@ -145,7 +134,7 @@ static bool set_seconds(struct parse *parse, const struct option_spec *spec, con
     return true;
 }
 
-static bool set_choice(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_choice(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     char words[160] = "";
     for (int i = 0; spec->words[i]; i++) {
@@ -159,13 +148,13 @@ static bool set_choice(struct parse *parse, const struct option_spec *spec, cons
     return ca_fail(&parse->error, CA_USAGE, "--%s: '%s' is none of %s", spec->name, argument, words);
 }
 
-static bool set_by(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     parse->options->has_by = true;
     return set_choice(parse, spec, argument);
 }
 
-static bool set_format(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_format(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     if (strcmp(argument, "pprof") == 0) {
         return ca_fail(&parse->error, CA_USAGE, "--format pprof is not available in this version");
@@ -173,7 +162,7 @@ static bool set_format(struct parse *parse, const struct option_spec *spec, cons
     return set_choice(parse, spec, argument);
 }
 
-static bool set_cumulative(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_cumulative(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     if (argument && strcmp(argument, "unique") != 0) {
         return bad_value(parse, spec, argument, "unique");
@@ -184,7 +173,7 @@ static bool set_cumulative(struct parse *parse, const struct option_spec *spec, 
 
 /* ----------------------------------------------------------------------------------------------- filters */
 
-static bool filter_add(struct parse *parse, const struct ca_filter *filter)
+static bool filter_add(struct ca_option_parse *parse, const struct ca_filter *filter)
 {
     struct ca_options *options = parse->options;
     struct ca_filter *filters = realloc(options->filters, (options->filter_count + 1) * sizeof *filters);
@@ -198,7 +187,7 @@ static bool filter_add(struct parse *parse, const struct ca_filter *filter)
 }
 
 /* GLOB[:LINE]: the last colon counts when only digits follow. */
-static bool set_file_filter(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_file_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     struct ca_filter filter = {
         .inclusive = strcmp(spec->name, "include") == 0,
@@ -217,7 +206,7 @@ static bool set_file_filter(struct parse *parse, const struct option_spec *spec,
     return filter_add(parse, &filter);
 }
 
-static bool set_domain_filter(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_domain_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     uint64_t value;
     const char *end;
@@ -233,7 +222,7 @@ static bool set_domain_filter(struct parse *parse, const struct option_spec *spe
     return filter_add(parse, &filter);
 }
 
-static bool set_thread(struct parse *parse, const struct option_spec *spec, const char *argument)
+static bool set_thread(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     struct ca_options *options = parse->options;
     uint64_t value;
@@ -264,8 +253,7 @@ static const char *const color_words[] = {
 #define FOR_ALL        (FOR_TRACES | CA_FOR_INFO)
 #define FIELD(name)    offsetof(struct ca_options, name)
 
-/* A row without a name is the heading of what follows. */
-static const struct option_spec table[] = {
+const struct ca_option_spec ca_option_table[] = {
     {.commands = FOR_STATISTICS, .text = "What is counted:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
      "Group by lineno (default), filename, traceback, function, module, domain or thread"},
@@ -323,16 +311,18 @@ static const struct option_spec table[] = {
     {"help", 0, NULL, FOR_ALL, set_flag, FIELD(help), NULL, "Print this help"},
 };
 
-enum { TABLE_SIZE = sizeof table / sizeof *table };
+enum { TABLE_SIZE = sizeof ca_option_table / sizeof *ca_option_table };
 
-static int spec_key(const struct option_spec *spec)
+const size_t ca_option_count = TABLE_SIZE;
+
+static int spec_key(const struct ca_option_spec *spec)
 {
-    return spec->letter ? spec->letter : FIRST_LONG_KEY + (int)(spec - table);
+    return spec->letter ? spec->letter : FIRST_LONG_KEY + (int)(spec - ca_option_table);
 }
 
-static const struct option_spec *spec_find(int key)
+static const struct ca_option_spec *spec_find(int key)
 {
-    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
+    for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + TABLE_SIZE; spec++) {
         if (spec->name && spec_key(spec) == key) {
             return spec;
         }
@@ -343,21 +333,15 @@ static const struct option_spec *spec_find(int key)
 /* argp's form of the command's part of the table. The array is the caller's, of TABLE_SIZE + 1 elements. */
 static void argp_table_fill(struct argp_option *options, unsigned command)
 {
-    int group = 0;
-    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
-        group += !spec->name;
-        if (!(spec->commands & command)) {
-            continue;
+    for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + TABLE_SIZE; spec++) {
+        if (spec->name && spec->commands & command) {
+            *options++ = (struct argp_option){
+                .name = spec->name,
+                .key = spec_key(spec),
+                .arg = spec->argument,
+                .flags = spec->argument && spec->argument[0] == '[' ? OPTION_ARG_OPTIONAL : 0,
+            };
         }
-        bool optional = spec->argument && spec->argument[0] == '[';
-        *options++ = (struct argp_option){
-            .name = spec->name,
-            .key = spec->name ? spec_key(spec) : 0,
-            .arg = optional ? "unique" : spec->argument,
-            .flags = optional ? OPTION_ARG_OPTIONAL : 0,
-            .doc = spec->text,
-            .group = group,
-        };
     }
     *options = (struct argp_option){0};
 }
@@ -366,21 +350,24 @@ static void argp_table_fill(struct argp_option *options, unsigned command)
 
 static error_t parse_one(int key, char *argument, struct argp_state *state)
 {
-    struct parse *parse = state->input;
+    struct ca_option_parse *parse = state->input;
     if (key == ARGP_KEY_ARG) {
         return list_add(parse, &parse->options->operands, argument) ? 0 : ENOMEM;
     }
-    const struct option_spec *spec = spec_find(key);
+    if (key == ARGP_KEY_ERROR) {
+        parse->next = state->next;
+    }
+    const struct ca_option_spec *spec = spec_find(key);
     if (!spec) {
         return ARGP_ERR_UNKNOWN;
     }
     return spec->set(parse, spec, argument) ? 0 : EINVAL;
 }
 
-static size_t count_prefix(unsigned command, const char *name, size_t size, const struct option_spec **ret_spec)
+static size_t count_prefix(unsigned command, const char *name, size_t size, const struct ca_option_spec **ret_spec)
 {
     size_t count = 0;
-    for (const struct option_spec *spec = table; spec < table + TABLE_SIZE; spec++) {
+    for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + TABLE_SIZE; spec++) {
         if (!spec->name || !(spec->commands & command) || strncmp(spec->name, name, size) != 0) {
             continue;
         }
@@ -394,12 +381,12 @@ static size_t count_prefix(unsigned command, const char *name, size_t size, cons
 }
 
 /* argp says only that a word is wrong: this says why. */
-static bool word_explain(struct parse *parse, const char *word)
+static bool word_explain(struct ca_option_parse *parse, const char *word)
 {
     size_t dashes = strspn(word, "-");
     const char *name = word + dashes;
     size_t size = strcspn(name, "=");
-    const struct option_spec *spec = NULL;
+    const struct ca_option_spec *spec = NULL;
     size_t matches = count_prefix(parse->command, name, size, &spec);
     if (dashes == 1 && size == 1) {
         spec = spec_find(name[0]);
@@ -418,7 +405,7 @@ static bool word_explain(struct parse *parse, const char *word)
     return ca_fail(&parse->error, CA_USAGE, "option '%.*s' takes no argument", shown, word);
 }
 
-static bool argp_run(struct parse *parse, int argc, const char *const *argv)
+static bool argp_run(struct ca_option_parse *parse, int argc, const char *const *argv)
 {
     struct argp_option argp_options[TABLE_SIZE + 1];
     argp_table_fill(argp_options, parse->command);
@@ -429,16 +416,15 @@ static bool argp_run(struct parse *parse, int argc, const char *const *argv)
         return ca_fail_memory(&parse->error);
     }
     memcpy(words, argv, (size_t)argc * sizeof *words);
-    int next = 0;
     /* In order: options and operands mix, and POSIXLY_CORRECT does not change what a command line means. Long options with
      * one dash are GDB's way to write them. */
     error_t failure = argp_parse(&argp, argc, words,
-                                 ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER | ARGP_LONG_ONLY, &next, parse);
+                                 ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER | ARGP_LONG_ONLY, NULL, parse);
     if (failure && !parse->error && !parse->options->help) {
         if (failure == ENOMEM) {
             ca_fail_memory(&parse->error);
         } else {
-            word_explain(parse, words[next > 1 ? next - 1 : 1]);
+            word_explain(parse, words[parse->next > 1 ? parse->next - 1 : 1]);
         }
     }
     free(words);
@@ -449,7 +435,7 @@ bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, i
                       struct ca_error **ret_error)
 {
     *options = (struct ca_options){.by = CA_KEY_LINENO};
-    struct parse parse = {.options = options, .command = command};
+    struct ca_option_parse parse = {.options = options, .command = command};
     bool parsed = argp_run(&parse, argc, argv);
     if (!parsed) {
         *ret_error = parse.error;
@@ -478,32 +464,4 @@ void ca_options_deinit(struct ca_options *options)
     free(options->filters);
     free(options->threads);
     *options = (struct ca_options){0};
-}
-
-/* -------------------------------------------------------------------------------------------------- help */
-
-void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name, const char *operands,
-                     const char *description, const char *epilogue)
-{
-    struct argp_option argp_options[TABLE_SIZE + 1];
-    argp_table_fill(argp_options, command);
-    struct ca_text document = {0};
-    ca_text_printf(&document, "%s\v%s", description, epilogue);
-    struct argp argp = {.options = argp_options, .args_doc = operands, .doc = document.bytes};
-
-    char *bytes = NULL;
-    size_t size = 0;
-    FILE *stream = document.failed ? NULL : open_memstream(&bytes, &size);
-    if (stream) {
-        char program[64];
-        snprintf(program, sizeof program, "%s", name);
-        argp_help(&argp, stream, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC, program);
-    }
-    if (stream && fclose(stream) == 0) {
-        ca_text_add_bytes(text, bytes, size);
-    } else {
-        text->failed = true;
-    }
-    free(bytes);
-    ca_text_deinit(&document);
 }
