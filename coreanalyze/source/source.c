@@ -287,6 +287,11 @@ const char *ca_source_name(struct ca_source *source)
     return source->name;
 }
 
+bool ca_source_in_memory(const struct ca_source *source)
+{
+    return source->operations->view != NULL;
+}
+
 uint64_t ca_source_table_hint(struct ca_source *source)
 {
     describe(source);

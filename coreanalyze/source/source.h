@@ -84,6 +84,8 @@ bool ca_source_truncated(struct ca_source *source, uint64_t *ret_expected, uint6
 const char *ca_source_name(struct ca_source *source);
 /* Address of tm_table as the caller's symbol tables gave it; 0 = not known. */
 uint64_t ca_source_table_hint(struct ca_source *source);
+/* True when reading costs no more than memory does (a core file), false when every read is a call to somebody. */
+bool ca_source_in_memory(const struct ca_source *source);
 /* The mapping that holds `address`, or NULL. */
 const struct ca_mapping *ca_source_mapping_at(struct ca_source *source, uint64_t address);
 /* False with the error "interrupted" when describing the target was interrupted. */
