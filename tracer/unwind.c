@@ -1,8 +1,8 @@
 #include "unwind.h"
 
+#include "layout.h"
 #include "walk/arch.h"
 #include "walk/cfi.h"
-#include "layout.h"
 #include "walk/rules.h"
 #include "walk/window.h"
 
@@ -175,8 +175,9 @@ static enum outcome step_guess(struct walker *walker, struct state *state)
     }
     caller.sp = state->bp + 16;
     if (state->bp < state->sp || state->bp % 8 != 0 || !word_read(walker, state->bp + 8, &caller.pc) ||
-        !word_read(walker, state->bp, &caller.bp) || !is_plausible_return(walker, caller.pc)) {
-        return BROKEN;
+        !word_read(walker, state->bp, &caller.bp) || walker->window.low > state->sp ||
+        !is_plausible_return(walker, caller.pc)) {
+        return BROKEN; /* the last but one: not on this stack */
     }
     *state = caller;
     walker->guessed = true;
@@ -338,6 +339,8 @@ static __attribute__((noinline)) enum outcome walk_registers(struct walker *walk
         enum outcome outcome;
         if (value == 0) {
             outcome = NO_MEMORY;
+        } else if (tm_rule_kind(value) == TM_RULE_END) {
+            outcome = ENDED;
         } else if (tm_rule_kind(value) == TM_RULE_SIGNAL) {
             outcome = registers_step_signal(walker, &registers, &interrupted);
         } else if (tm_rule_kind(value) == TM_RULE_NONE) {

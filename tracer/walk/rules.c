@@ -3,9 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../layout.h"
+#include "../unwind.h"
 #include "cfi.h"
-#include "tracer/layout.h"
-#include "tracer/unwind.h"
 
 #define TABLE_BITS_FIRST 10
 #define TABLE_BITS_GROWTH 2
@@ -114,6 +114,16 @@ static bool is_sigreturn(uintptr_t pc)
            tm_arch_is_sigreturn((const uint8_t *)pc);
 }
 
+/* Is this the first instruction of a function, with no call before it? Nothing has returned to it, ever: somebody made it the
+ * return address of a new stack, as makecontext does with __start_context. */
+static bool is_hand_made_bottom(const struct tm_eh_module *module, uintptr_t pc)
+{
+    struct tm_fde fde;
+    return tm_fde_find(module, pc, &fde) && fde.start == pc && tm_arch_is_readable(pc - 8) &&
+           tm_arch_is_readable(pc - 1) && !tm_arch_follows_call((const uint8_t *)pc - 8);
+}
+
+/* code_address: pc, or pc - 1 for a return address. */
 static uint64_t rule_compute(uintptr_t pc, uintptr_t code_address)
 {
     struct tm_eh_module module;
@@ -124,6 +134,9 @@ static uint64_t rule_compute(uintptr_t pc, uintptr_t code_address)
     }
     if (is_sigreturn(pc)) {
         return rule_make(TM_RULE_SIGNAL, 0, 0);
+    }
+    if (inside && pc != code_address && is_hand_made_bottom(&module, pc)) {
+        return rule_make(TM_RULE_END, 0, 0);
     }
     return rule_make(TM_RULE_NONE, inside ? 8 : 0, 0);
 }
