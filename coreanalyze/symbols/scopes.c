@@ -65,7 +65,7 @@ static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, 
 {
     Dwarf_Die die = *unit;
     Dwarf *dwarf = dwarf_cu_getdwarf(die.cu);
-    Dwarf_Off unit_offset = dwarf_cuoffset(&die), next = 0;
+    Dwarf_Off unit_offset = dwarf_dieoffset(&die) - dwarf_cuoffset(&die), next = 0;
     size_t header_size;
     if (!dwarf || dwarf_next_unit(dwarf, unit_offset, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) != 0) {
         return false;
