@@ -308,6 +308,12 @@ struct ca_lines {
 };
 CA_API void ca_lines_deinit(struct ca_lines *lines);
 
+/* Snapshot.dump and Snapshot.load. encode gives the bytes of a snapshot file (docs/snapshot-files.md) as one line; load reads
+ * one, or a heap profile in this format that another tool wrote, and its errors name the path. Caller frees with
+ * ca_lines_deinit and ca_snapshot_destroy. */
+CA_API bool ca_snapshot_encode(struct ca_snapshot *snapshot, struct ca_lines *ret_lines, struct ca_error **ret_error);
+CA_API struct ca_snapshot *ca_snapshot_load(const char *path, struct ca_error **ret_error);
+
 /* _format_size(size, sign); the buffer has at least CA_SIZE_TEXT bytes. Integers are to be given as float(size). */
 #define CA_SIZE_TEXT 352
 CA_API void ca_format_size(char *buffer, double size, bool sign);

@@ -335,8 +335,15 @@ static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct
 {
     struct ca_weight *weights;
     size_t count;
-    if (!ca_snapshot_weights(snapshot, value, false, &weights, &count, ret_error)) {
-        return false;
+    struct ca_error *error = NULL;
+    if (!ca_snapshot_weights(snapshot, value, false, &weights, &count, &error)) {
+        bool failed = ca_error_status(error) != CA_USAGE; /* traces made by hand, or counters that were switched off */
+        if (failed) {
+            *ret_error = error;
+        } else {
+            ca_error_destroy(error);
+        }
+        return !failed;
     }
     bool done = true;
     for (size_t i = 0; i < count && done; i++) {

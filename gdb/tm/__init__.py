@@ -7,10 +7,17 @@ Names, arguments, results, errors and texts are those of Python's module tracema
 import linecache  # tests of tracemalloc's users replace tracemalloc.linecache.getline
 
 from .engine import EngineError
-from .session import (clear_traces, get_object_traceback, get_traceback_limit, get_traced_memory,
-                      get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop, take_snapshot)
+from .session import (_get_traces, clear_traces, get_object_traceback, get_traceback_limit, get_traced_memory,
+                      get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop)
 from .snapshot import (BaseFilter, DomainFilter, Filter, Frame, Snapshot, Statistic, StatisticDiff, Trace, Traceback)
 
 __all__ = ["BaseFilter", "DomainFilter", "EngineError", "Filter", "Frame", "Snapshot", "Statistic", "StatisticDiff", "Trace",
            "Traceback", "clear_traces", "get_object_traceback", "get_traceback_limit", "get_traced_memory",
            "get_tracemalloc_memory", "is_tracing", "linecache", "open", "reset_peak", "start", "stop", "take_snapshot"]
+
+
+def take_snapshot():
+    """A Snapshot of every live block of the target."""
+    if not is_tracing():
+        raise RuntimeError("the tracemalloc module must be tracing memory allocations to take a snapshot")
+    return Snapshot(_get_traces(), get_traceback_limit())

@@ -1,6 +1,7 @@
 """The engine's snapshots, through ctypes: the part of coreanalyze.h that is called tracemalloc's API."""
 
 import ctypes
+import os
 import struct
 
 from . import engine
@@ -40,6 +41,12 @@ class _Groups(ctypes.Structure):
                 ("frames", ctypes.c_void_p), ("frame_count", ctypes.c_size_t)]
 
 
+class _Lines(ctypes.Structure):
+    """struct ca_lines"""
+    _fields_ = [("bytes", ctypes.c_void_p), ("size", ctypes.c_size_t),
+                ("ends", ctypes.c_void_p), ("count", ctypes.c_size_t)]
+
+
 _POINTER, _ERROR = ctypes.c_void_p, engine.ERROR_OUT
 engine.add_functions({
     "ca_snapshot_create_from": (_POINTER, [ctypes.POINTER(_Arrays), _ERROR]),
@@ -52,6 +59,9 @@ engine.add_functions({
     "ca_snapshot_compare": (_POINTER, [_POINTER, _POINTER, ctypes.c_int, ctypes.c_int, ctypes.c_int, _ERROR]),
     "ca_statistics_destroy": (None, [_POINTER]),
     "ca_statistics_export": (ctypes.c_bool, [_POINTER, ctypes.POINTER(_Groups)]),
+    "ca_snapshot_encode": (ctypes.c_bool, [_POINTER, ctypes.POINTER(_Lines), _ERROR]),
+    "ca_snapshot_load": (_POINTER, [ctypes.c_char_p, _ERROR]),
+    "ca_lines_deinit": (None, [ctypes.POINTER(_Lines)]),
     "ca_format_size": (None, [ctypes.c_char_p, ctypes.c_double, ctypes.c_bool]),
     "ca_pattern_matches": (ctypes.c_bool, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]),
 })
@@ -161,9 +171,10 @@ class Handle:
             engine.library().ca_snapshot_destroy(self._pointer)
 
     @classmethod
-    def from_traces(cls, traces):
-        error = ctypes.c_void_p()
-        pointer = engine.library().ca_snapshot_create_from(ctypes.byref(_arrays_of(traces)), ctypes.byref(error))
+    def from_traces(cls, traces, limit=0):
+        arrays, error = _arrays_of(traces), ctypes.c_void_p()
+        arrays.limit = limit
+        pointer = engine.library().ca_snapshot_create_from(ctypes.byref(arrays), ctypes.byref(error))
         if not pointer:
             _raise(error)
         return cls(pointer)
@@ -186,6 +197,25 @@ class Handle:
         if not pointer:
             _raise(error)
         return cls(pointer)
+
+    @classmethod
+    def load(cls, path):
+        """From a snapshot file."""
+        error = ctypes.c_void_p()
+        pointer = engine.library().ca_snapshot_load(os.fsencode(path), ctypes.byref(error))
+        if not pointer:
+            _raise(error)
+        return cls(pointer)
+
+    def encode(self):
+        """The bytes of a snapshot file."""
+        lines, error = _Lines(), ctypes.c_void_p()
+        if not engine.library().ca_snapshot_encode(self._pointer, ctypes.byref(lines), ctypes.byref(error)):
+            _raise(error)
+        try:
+            return ctypes.string_at(lines.bytes, lines.size)
+        finally:
+            engine.library().ca_lines_deinit(ctypes.byref(lines))
 
     # Contents
 

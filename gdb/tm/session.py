@@ -4,7 +4,7 @@ import operator
 
 from . import engine
 from . import engine_snapshot
-from .snapshot import Snapshot, Traceback
+from .snapshot import Traceback
 
 _FRAMES_MAX = 65535
 
@@ -65,17 +65,9 @@ def is_tracing():
     return state is not None and state.tracing
 
 
-def take_snapshot():
-    """A Snapshot of every live block of the target."""
-    error = None
-    try:
-        target = _target()
-        if target.state().tracing:
-            handle = engine_snapshot.Handle.of_target(target)
-            return Snapshot._of_engine(handle, handle.limit)
-    except engine.EngineError as failure:
-        error = failure
-    raise RuntimeError("the tracemalloc module must be tracing memory allocations to take a snapshot") from error
+def _get_traces():
+    """All raw traces: (domain, size, ((filename, lineno), ... most recent first), total_nframe)."""
+    return engine_snapshot.Handle.of_target(_target()) if is_tracing() else []
 
 
 def get_traced_memory():

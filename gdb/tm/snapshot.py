@@ -240,12 +240,12 @@ class DomainFilter(BaseFilter):
 # ---------------------------------------------------------------------------------------------------- snapshots
 
 class _Traces(collections.abc.Sequence):
-    """The traces of a snapshot: made by hand, of a sequence of raw traces, or the engine's."""
+    """The traces of a snapshot: a sequence of raw traces, which may be the engine's (a Handle)."""
 
-    def __init__(self, traces, handle=None):
+    def __init__(self, traces):
         super().__init__()
-        self._given = traces
-        self._handle = handle
+        self._handle = traces if isinstance(traces, engine_snapshot.Handle) else None
+        self._given = traces if self._handle is None else None
 
     @property
     def _traces(self):
@@ -293,13 +293,6 @@ class Snapshot:
         self.traces = _Traces(traces)
         self.traceback_limit = traceback_limit
 
-    @classmethod
-    def _of_engine(cls, handle, traceback_limit):
-        snapshot = cls.__new__(cls)
-        snapshot.traces = _Traces(None, handle)
-        snapshot.traceback_limit = traceback_limit
-        return snapshot
-
     def __getstate__(self):
         return {**self.__dict__, "traces": self.traces._traces}
 
@@ -307,13 +300,28 @@ class Snapshot:
         self.__dict__.update(state)
         self.traces = _Traces(state["traces"])
 
+    def dump(self, filename):
+        """Writes a snapshot file, which tm, coreanalyze and every reader of pprof profiles can read."""
+        traces = self.traces._traces
+        data = engine_snapshot.Handle.from_traces(traces, self.traceback_limit).encode()
+        with open(filename, "wb") as file:
+            file.write(data)
+
+    @staticmethod
+    def load(filename):
+        """The snapshot in a file that dump, tm-save or coreanalyze save has written, or in another tool's heap profile."""
+        with open(filename, "rb"):
+            pass  # Python's own errors where it cannot be read
+        handle = engine_snapshot.Handle.load(filename)
+        return Snapshot(handle, handle.limit)
+
     def filter_traces(self, filters):
         """A new snapshot of the traces that at least one inclusive filter (if there is any) and no exclusive filter hits."""
         if not isinstance(filters, collections.abc.Iterable):
             raise TypeError(f"filters must be a list of filters, not {type(filters).__name__}")
         filters = list(filters)
         if all(type(item) in _OURS for item in filters):
-            return self._of_engine(self.traces.handle.filter(filters), self.traceback_limit)
+            return Snapshot(self.traces.handle.filter(filters), self.traceback_limit)
         inclusive = [item for item in filters if item.inclusive]
         exclusive = [item for item in filters if not item.inclusive]
         kept = [trace for trace in self.traces._traces
