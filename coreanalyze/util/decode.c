@@ -34,6 +34,9 @@ static const char *const ascii_names[] = {
     "ascii",    "646",      "ansi_x3.4_1968", "ansi_x3.4_1986",   "ansi_x3_4_1968", "ansi_x3_4_1986", "cp367", "csascii",
     "ibm367",   "iso646_us", "iso_646.irv_1991", "iso_646_irv_1991", "iso_ir_6",       "us",             "us_ascii", NULL};
 
+/* Python wants the byte order mark of these, which a file with a readable comment cannot have. */
+static const char *const marked_names[] = {"utf_16", "u16", "utf16", "utf_32", "u32", "utf32", NULL};
+
 static bool listed(const char *const *names, const char *name)
 {
     while (*names != NULL && strcmp(*names, name) != 0) {
@@ -99,7 +102,7 @@ static bool encoding_set(struct encoding *encoding, struct slice name)
         encoding->codec = CODEC_LATIN1;
         return true;
     }
-    if (!codec_normalize(name, encoding->name)) {
+    if (!codec_normalize(name, encoding->name) || listed(marked_names, encoding->name)) {
         return false;
     }
     encoding->codec = listed(utf8_names, encoding->name)     ? CODEC_UTF8

@@ -10,8 +10,8 @@
  * than before, and has room for one byte more. False: no text by Python's rules (an invalid byte, an unknown codec, a
  * contradiction between mark and comment) or out of memory; *bytes is still the caller's then.
  *
- * UTF-8, Latin-1 and ASCII go by all names that Python knows; other codecs are iconv's. Python's codecs that are no character
- * sets (punycode, unicode_escape, ...) count as unknown. */
+ * UTF-8, Latin-1 and ASCII go by all names that Python knows. Other codecs are iconv's, whose tables are not Python's in all
+ * corners (0x5C in Shift_JIS). Python's codecs that are no character sets (punycode, unicode_escape, ...) count as unknown. */
 bool ca_decode_source(char **bytes, size_t *size);
 
 #endif
