@@ -55,6 +55,13 @@ static void executable_range(Dwfl_Module *module, uint64_t *ret_low, uint64_t *r
     }
 }
 
+/* A function that several units define is the first one's: that is the copy which linkers keep. Of equal ranges the larger value
+ * wins, so that units count downwards. */
+static uint32_t unit_value(size_t unit)
+{
+    return (uint32_t)(UNITS_MAX - unit);
+}
+
 /* Ranges of a unit by its own entry; false when it has none. */
 static bool unit_add_ranges(struct ca_debug_info *info, Dwarf_Die *die, uint32_t unit, size_t *ranges)
 {
@@ -67,7 +74,7 @@ static bool unit_add_ranges(struct ca_debug_info *info, Dwarf_Die *die, uint32_t
         }
         any = true;
         if (start > 0 && start >= info->low && end <= info->high &&
-            !ca_intervals_add(&info->intervals, start, end, unit)) {
+            !ca_intervals_add(&info->intervals, start, end, unit_value(unit))) {
             info->pool->failed = true;
         }
     }
@@ -116,7 +123,7 @@ static void rangeless_add_aranges(struct ca_debug_info *info)
         }
         const struct ca_unit *unit = ca_map_get(&info->unit_of_cu, (uintptr_t)die.cu, 0);
         if (unit && unit->rangeless && start > 0 && start >= info->low && size <= info->high - start &&
-            !ca_intervals_add(&info->intervals, start, start + size, (uint32_t)(unit - info->units))) {
+            !ca_intervals_add(&info->intervals, start, start + size, unit_value((size_t)(unit - info->units)))) {
             info->pool->failed = true;
         }
     }
@@ -220,7 +227,7 @@ static struct ca_unit *unit_find(struct ca_debug_info *info, uint64_t address)
 {
     uint32_t found = ca_intervals_find(&info->intervals, address);
     if (found != CA_NO_INTERVAL) {
-        return &info->units[found];
+        return &info->units[UNITS_MAX - found];
     }
     for (size_t i = 0; info->has_rangeless && i < info->unit_count && !info->pool->failed; i++) {
         struct ca_unit *unit = &info->units[i];
@@ -236,7 +243,14 @@ static struct ca_unit *unit_find(struct ca_debug_info *info, uint64_t address)
 
 /* ------------------------------------------------------------------------------------------------------ files and lines */
 
-/* libdw puts an include directory before a name, and the compilation directory only where there is none. */
+/* libdw puts before a name the directory that its entry refers to. Where that is not the compilation directory itself, a relative
+ * one counts from there. */
+static bool name_lacks_directory(const char *name, const char *directory)
+{
+    size_t size = directory ? strlen(directory) : 0;
+    return name[0] != '/' && size > 0 && !(strncmp(name, directory, size) == 0 && name[size] == '/');
+}
+
 static const char *file_name(struct ca_debug_info *info, const struct ca_unit *unit, const char *name)
 {
     if (!name || strcmp(name, "???") == 0) {
@@ -247,7 +261,7 @@ static const char *file_name(struct ca_debug_info *info, const struct ca_unit *u
         return known;
     }
     const char *result;
-    if (name[0] != '/' && unit->directory && unit->directory[0] == '/') {
+    if (name_lacks_directory(name, unit->directory)) {
         struct ca_text text = {0};
         ca_text_add(&text, unit->directory);
         ca_text_add(&text, "/");

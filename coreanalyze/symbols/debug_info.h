@@ -17,7 +17,7 @@ struct ca_debug_info {
     uint64_t low, high; /* executable segments, in the DWARF's addresses */
     struct ca_unit *units;
     size_t unit_count, unit_capacity;
-    struct ca_intervals intervals; /* values: indexes of units */
+    struct ca_intervals intervals; /* values: see unit_value in debug_info.c */
     bool has_rangeless;            /* some unit says nowhere which addresses it has */
     struct ca_map unit_of_cu;      /* Dwarf_CU * -> struct ca_unit * */
     struct ca_map function_names;  /* address of an entry -> name */
