@@ -96,8 +96,10 @@ def get_object_traceback(obj):
     return Traceback(traces[0][2]) if len(traces) else None
 
 
-def start(nframe=1, /):
+def start(nframe=1, /, **unknown):
     """Starts tracing with `nframe` frames per traceback. Nothing happens while the target is traced already."""
+    if unknown:
+        raise TypeError("start() takes no keyword arguments")
     nframe = operator.index(nframe)
     if not -1 << 31 <= nframe < 1 << 31:
         raise OverflowError("Python int too large to convert to C int")
