@@ -100,8 +100,8 @@ struct ca_output {
     int columns; /* its width, 0 = unknown */
 };
 
-/* Runs one command line, argv[0] the command's name (top, diff, info, traces, report, ...), the rest options and operands as
- * in `coreanalyze COMMAND ...`. With a target, the command's SOURCE operand is left out and the target is read; with NULL
+/* Runs one command line, argv[0] the command's name (top, diff, info, traces, report, help), the rest options and operands as
+ * in `coreanalyze COMMAND ...`; or argv[0] is "coreanalyze" and argv is that whole command line. With a target, the command's SOURCE operand is left out and the target is read; with NULL
  * the first operand is opened. Errors are written to stream 2 as one line each, beginning "coreanalyze: ". Returns the
  * exit code. */
 CA_API enum ca_status ca_command_run(struct ca_target *target, int argc, const char *const *argv,
