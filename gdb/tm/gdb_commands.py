@@ -1,7 +1,9 @@
 """The tm-* commands. Each hands its arguments to the engine, which computes and formats; the text goes through GDB's pager."""
 
-import gdb
 import os
+import re
+
+import gdb
 
 from . import engine
 from . import gdb_complete
@@ -9,6 +11,7 @@ from . import gdb_inferior
 from . import session
 
 _PREFIX = "coreanalyze: "  # before each message of the engine
+_HELP = re.compile(r"see coreanalyze (?:(\w+) )?--help$")
 
 
 class _Pager:
@@ -38,9 +41,16 @@ class _Pager:
         except UnicodeDecodeError:
             gdb.execute("echo " + "".join("\\%03o" % byte for byte in data))
 
-    def messages(self):
-        text = self._messages.decode("utf-8", "backslashreplace")
-        return [line[len(_PREFIX):] if line.startswith(_PREFIX) else line for line in text.splitlines()]
+    def messages(self, command):
+        """The engine's messages, in GDB's words."""
+        lines = self._messages.decode("utf-8", "backslashreplace").splitlines()
+        return [_message(line, command) for line in lines]
+
+
+def _message(line, command):
+    line = line[len(_PREFIX):] if line.startswith(_PREFIX) else line
+    line = "tm-" + line if line.startswith(command + ": ") else line
+    return _HELP.sub("see tm-%s --help" % command, line)
 
 
 def _colors_wanted(from_tty):
@@ -59,7 +69,7 @@ def run(arguments, from_tty=False, find_target=None):
         pager.close()
     except engine.EngineError as error:
         raise gdb.GdbError(str(error))
-    messages = pager.messages()
+    messages = pager.messages(arguments[0])
     if status not in (engine.COMPLETE, engine.PARTIAL) and messages:
         raise gdb.GdbError("\n".join(messages))
     for line in messages:
@@ -76,14 +86,33 @@ class _Command(gdb.Command):
 
     def invoke(self, argument, from_tty):
         self.dont_repeat()
-        arguments = self.translate(gdb.string_to_argv(argument))
-        # --help needs no process
-        help_wanted = "--help" in arguments or "-help" in arguments
-        run([self.name, *arguments], from_tty, None if help_wanted else gdb_inferior.current_target)
+        arguments = gdb.string_to_argv(argument)
+        if "--help" in arguments or "-help" in arguments:
+            self.print_help()
+        else:
+            self.run(arguments, from_tty)
 
-    def translate(self, arguments):
-        """GDB's arguments as the engine's."""
-        return arguments
+    def run(self, arguments, from_tty):
+        run([self.name, *arguments], from_tty, gdb_inferior.current_target)
+
+    def print_help(self):
+        """The engine's help with GDB's usage line and without exit codes."""
+        try:
+            text = gdb_complete.ask([self.name, "--help"])[0]
+        except engine.EngineError as error:
+            raise gdb.GdbError(str(error))
+        usage = next(line for line in self.__doc__.splitlines() if line.startswith("Usage: "))
+        text = re.sub(r"^Usage: .*$", usage, text, count=1, flags=re.MULTILINE)
+        gdb.write(text.split("\nExit codes:")[0])
+
+    def operands(self, arguments):
+        """Indices of the arguments that are neither options nor their values."""
+        found, value_expected = [], False
+        for index, argument in enumerate(arguments):
+            if not value_expected and not argument.startswith("-"):
+                found.append(index)
+            value_expected = not value_expected and gdb_complete.takes_value(self.name, argument)
+        return found
 
     def complete(self, text, word):
         return gdb_complete.complete(self.name, text, word)
@@ -112,14 +141,37 @@ Examples:
 
     name = "top"
 
-    def translate(self, arguments):
-        """The operand N is the engine's option -n."""
-        value_expected = False
-        for index, argument in enumerate(arguments):
-            if not value_expected and argument.isdecimal():
-                return [*arguments[:index], "-n", *arguments[index:]]
-            value_expected = gdb_complete.takes_value(self.name, argument)
-        return arguments
+    def run(self, arguments, from_tty):
+        numbers = [index for index in self.operands(arguments) if arguments[index].isdecimal()]
+        if numbers:  # the operand N is the engine's option -n
+            arguments.insert(numbers[0], "-n")
+        super().run(arguments, from_tty)
+
+
+class Diff(_Command):
+    """Show which lines of code hold more or less memory than before.
+
+Usage: tm-diff OLD [NEW] [OPTION...]
+
+OLD and NEW are core files; without NEW, the program as it is now is compared with OLD. The options are those of
+tm-top; "tm-diff --help" explains them.
+
+Examples:
+  tm-diff core.yesterday
+  tm-diff core.1 core.2 -by function -n 20"""
+
+    name = "diff"
+
+    def run(self, arguments, from_tty):
+        files = self.operands(arguments)
+        for index in files:
+            arguments[index] = os.path.expanduser(arguments[index])
+        run([self.name, *arguments], from_tty, gdb_inferior.current_target if len(files) == 1 else None)
+
+    def complete(self, text, word):
+        found = super().complete(text, word)
+        last = "" if not text or text[-1].isspace() else text.split()[-1]
+        return found if isinstance(found, int) or found or last.startswith("-") else gdb.COMPLETE_FILENAME
 
 
 class Info(_Command):
@@ -183,7 +235,7 @@ LD_PRELOAD), live or from its core file. In GDB's Python, "import tm" gives trac
         gdb.execute("help tm")
 
 
-COMMANDS = (Top, Info, Report, Traces)
+COMMANDS = (Top, Diff, Info, Report, Traces)
 
 
 def register():

@@ -15,7 +15,7 @@ _choices = {}  # (command, option): [word, ...]
 _HELP_LINE = re.compile(r"^ +(?:(-\w), )?(--[\w-]+)(?:\[?=([^\s\]]+)\]?)?", re.MULTILINE)
 
 
-def _ask(arguments):
+def ask(arguments):
     """What the engine prints to a command line that needs no target: (answer, messages)."""
     texts = {1: [], 2: []}
     engine.run_command(arguments, lambda stream, data: texts[stream].append(data))
@@ -26,7 +26,7 @@ def options(command):
     """The options of a command: {"--by": "KEY", "--no-source": None, "-o": "FILE", ...}."""
     if command not in _options:
         found = {}
-        for short, long, argument in _HELP_LINE.findall(_ask([command, "--help"])[0]):
+        for short, long, argument in _HELP_LINE.findall(ask([command, "--help"])[0]):
             found[long] = argument or None
             if short:
                 found[short] = argument or None
@@ -37,7 +37,7 @@ def options(command):
 def choices(command, option):
     """The words that an option takes; [] where it takes anything. The message about an impossible word names them."""
     if (command, option) not in _choices:
-        found = re.search(r" is none of (.*)$", _ask([command, option + "=?"])[1], re.MULTILINE)
+        found = re.search(r" is none of ([\w-]+(?:, [\w-]+)*)", ask([command, option + "=?"])[1])
         _choices[command, option] = found.group(1).split(", ") if found else []
     return _choices[command, option]
 

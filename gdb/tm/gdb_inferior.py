@@ -1,9 +1,10 @@
 """GDB's inferiors as targets of the engine: whatever GDB is connected to - a live process, a core file, gdbserver, rr."""
 
 import ctypes
-import gdb
 import re
 import struct
+
+import gdb
 
 from . import engine
 

@@ -1,0 +1,433 @@
+"""The tm-* commands in real GDB sessions: live processes, their cores, errors, completion, Ctrl-C, stale data."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import harness
+
+PROGRAM = "stops.c"
+
+# Every command whose text must be the same wherever it is asked
+QUESTIONS = {
+    "top": ("tm-top", ["top"]),
+    "top-0": ("tm-top 0", ["top", "-n", "0"]),
+    "traceback": ("tm-top -by traceback 3 --nframe=4", ["top", "--by", "traceback", "-n", "3", "--nframe=4"]),
+    "function": ("tm top -by function", ["top", "--by", "function"]),
+    "filter": ('tm-top -include "*/stops.c" -all-frames', ["top", "--include", "*/stops.c", "--all-frames"]),
+    "json": ("tm-top -format json", ["top", "--format", "json"]),
+    "info": ("tm-info", ["info"]),
+    "report": ("tm-report", ["report"]),
+    "traces": ("tm-traces -format json", ["traces", "--format", "json"]),
+}
+
+
+class Session:
+    """The result of one GDB run: what each labelled command printed, as bytes, and all messages."""
+
+    def __init__(self, result):
+        self.stdout, self.stderr = result.stdout, result.stderr
+
+    def __getitem__(self, label):
+        pattern = rb"\n<<<" + label.encode() + rb"\n(.*?)\n?>>>" + label.encode() + rb"\n"
+        match = re.search(pattern, self.stdout, re.DOTALL)
+        assert match, f"no {label} in\n{self.stdout.decode()}\n{self.stderr.decode()}"
+        return match.group(1)
+
+
+def ask(label, command):
+    """Commands that run `command` so that Session can tell its output from the program's and GDB's own."""
+    return [f"echo \\n<<<{label}\\n", command, f"echo >>>{label}\\n"]
+
+
+def ask_all(suffix=""):
+    return [line for label, (command, _) in QUESTIONS.items() for line in ask(label + suffix, command)]
+
+
+def gdb(commands, *arguments, script=harness.TM_GDB, early=(), **options):
+    command_line = ["gdb", "-q", "-nx", "-batch"]
+    for command in early:
+        command_line += ["-iex", command]
+    for command in ["set pagination off", "set width 0", *([f"source {script}"] if script else []), *commands]:
+        command_line += ["-ex", command]
+    return Session(harness.run([*command_line, *arguments], binary=True, **options))
+
+
+PRELOADED = [f"set environment LD_PRELOAD {harness.LIBTM}"]
+
+
+def answers_of_core(core):
+    """What coreanalyze prints of a core to each question, as bytes."""
+    answers = {}
+    for label, (_, arguments) in QUESTIONS.items():
+        command, *options = arguments
+        result = harness.run([harness.COREANALYZE, command, *options, core], binary=True)
+        assert result.returncode == 0, f"{label}: {result.stderr.decode()}"
+        answers[label] = result.stdout
+    return answers
+
+
+def agree(live, core_file, program):
+    """Asserts that GDB live, GDB on the core and coreanalyze on the core print the same bytes."""
+    expected = answers_of_core(core_file)
+    dead = gdb(ask_all(), program, core_file)
+    for label, answer in expected.items():
+        assert dead[label] + b"\n" == answer, f"{label}: GDB on the core and coreanalyze differ\n{dead.stderr.decode()}"
+        assert live[label] + b"\n" == answer, f"{label}: GDB on the process and coreanalyze differ\n{live.stderr.decode()}"
+    return expected
+
+
+# ---------------------------------------------------------------------------------------------------- same answers
+
+def test_breakpoint(program, tmp_path):
+    core = tmp_path / "core"
+    live = gdb([*PRELOADED, "break checkpoint", "run", *ask_all(), f"generate-core-file {core}"], program(PROGRAM))
+    answers = agree(live, core, program(PROGRAM))
+    assert b"size=19.5 KiB, count=20, average=1000 B" in answers["top"]
+    assert json.loads(answers["json"])["statistics"][0]["size"] == 20000
+
+
+def test_threads_and_a_crash(program, tmp_path):
+    core = tmp_path / "core"
+    live = gdb([*PRELOADED, "run crash", *ask_all(), "thread 1", "frame 1", *ask_all("-main"),
+                f"generate-core-file {core}"], program(PROGRAM))
+    assert b"SIGSEGV" in live.stdout
+    answers = agree(live, core, program(PROGRAM))
+    assert b"SIGSEGV" in answers["report"]
+    for label in QUESTIONS:
+        assert live[label + "-main"] == live[label], f"{label}: another thread was selected, and the answer has changed"
+
+
+def test_kernel_core(program, tmp_path):
+    result, core = harness.crash(harness.traced([program(PROGRAM), "crash", "an argument"]), tmp_path)
+    assert result.returncode < 0
+    expected = answers_of_core(core)
+    dead = gdb(ask_all(), program(PROGRAM), core)
+    for label, answer in expected.items():
+        assert dead[label] + b"\n" == answer, label
+    assert str(program(PROGRAM)).encode() in expected["report"]
+
+
+def test_exec_wrapper_and_traceback_limit(program, tmp_path):
+    core = tmp_path / "core"
+    live = gdb(["set startup-with-shell off", f"set exec-wrapper {harness.TM_RUN} -n 2 --", "break checkpoint", "run", "continue",
+                *ask_all(), f"generate-core-file {core}"], program(PROGRAM))
+    answers = agree(live, core, program(PROGRAM))
+    traces = json.loads(answers["traces"])
+    assert traces["traceback_limit"] == 2
+    assert any(trace["size"] == 4096 for trace in traces["traces"])
+
+
+def test_attached_process(program, tmp_path):
+    core = tmp_path / "core"
+    process = subprocess.Popen(list(map(str, harness.traced([program(PROGRAM), "wait"]))), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, env=harness.clean_environment())
+    try:
+        assert process.stdout.readline() == b"waiting\n"
+        live = gdb([*ask_all(), f"generate-core-file {core}", "detach"], "-p", process.pid)
+        agree(live, core, program(PROGRAM))
+        out, _ = process.communicate(b"\n", timeout=harness.TIMEOUT)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(not harness.have("gdbserver"), reason="gdbserver is not installed")
+def test_gdbserver(program):
+    remote = (f"target remote | {shutil.which('gdbserver')} --wrapper env LD_PRELOAD={harness.LIBTM} -- - "
+              f"{program(PROGRAM)}")
+    server = gdb([remote, "break checkpoint", "continue", *ask_all()], program(PROGRAM))
+    live = gdb([*PRELOADED, "break checkpoint", "run", *ask_all()], program(PROGRAM))
+    for label in QUESTIONS.keys() - {"report", "info"}:  # they name the process
+        assert re.sub(rb"0x[0-9a-f]+", b"", server[label]) == re.sub(rb"0x[0-9a-f]+", b"", live[label]), label
+
+
+def test_source_map_and_sysroot_of_gdb(program):
+    source = harness.PROGRAMS
+    session = gdb([*PRELOADED, "break checkpoint", "run", f"set substitute-path {source} /elsewhere", *ask("map", "tm-top"),
+                   "unset substitute-path", *ask("none", "tm-top"), "set sysroot /nonexistent", *ask("sysroot", "tm-top")],
+                  program(PROGRAM), input=b"y\n")
+    assert b"/elsewhere/stops.c:" in session["map"]
+    assert f"{source}/stops.c:".encode() in session["none"]
+    assert b"stops.c:" not in session["sysroot"]
+
+
+# ---------------------------------------------------------------------------------------------------- fresh answers
+
+def sizes(answer):
+    """{lineno: size} of tm-top -format json, of the test program's own lines."""
+    lines = {}
+    for statistic in json.loads(answer)["statistics"]:
+        frame = statistic["traceback"][-1]
+        if frame["filename"].endswith("/stops.c"):
+            lines[frame["function"]] = statistic["size"]
+    return lines
+
+
+def test_never_stale(program):
+    top = "tm-top 0 -format json"
+    session = gdb([*PRELOADED, "break checkpoint", "run", *ask("1", top), *ask("1-again", top), "continue", *ask("2", top),
+                   "continue", *ask("3", top), "kill", *ask("killed", top), "run", *ask("new", top)], program(PROGRAM))
+    assert sizes(session["1"]) == {"make_row": 20000}
+    assert session["1-again"] == session["1"]
+    assert sizes(session["2"]) == {"make_row": 20000, "make_table": 20480}
+    assert sizes(session["3"]) == {"make_table": 20480}
+    assert session["killed"] == b""
+    assert b"No process: run a program or load a core file first." in session.stderr
+    assert sizes(session["new"]) == {"make_row": 20000}
+
+
+def test_stale_after_a_called_function_and_another_core(program, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    top = "tm-top 0 -format json"
+    live = gdb([*PRELOADED, "break checkpoint", "run", *ask("before", top), "call (void)free(rows[0])", *ask("after", top),
+                f"generate-core-file {first}", "continue", f"generate-core-file {second}"], program(PROGRAM))
+    assert sizes(live["before"]) == {"make_row": 20000}
+    assert sizes(live["after"]) == {"make_row": 19000}
+    dead = gdb([f"core-file {first}", *ask("first", top), f"core-file {second}", *ask("second", top)], program(PROGRAM))
+    assert sizes(dead["first"]) == {"make_row": 19000}
+    assert sizes(dead["second"]) == {"make_row": 19000, "make_table": 20480}
+
+
+def test_two_inferiors(program):
+    top = "tm-top 0 -format json"
+    session = gdb([*PRELOADED, "break checkpoint", "run", "add-inferior", "inferior 2", f"file {program(PROGRAM)}", *PRELOADED,
+                   "run", "continue", *ask("second", top), "inferior 1", *ask("first", top)], program(PROGRAM))
+    assert sizes(session["first"]) == {"make_row": 20000}
+    assert sizes(session["second"]) == {"make_row": 20000, "make_table": 20480}
+
+
+def test_selection_is_kept(program):
+    session = gdb([*PRELOADED, "run crash", "thread 1", "frame 2", *ask("before", "frame"), "tm-report", "tm-top", "tm-info",
+                   *ask("after", "frame"), *ask("thread", "thread")], program(PROGRAM))
+    assert session["before"] == session["after"] != b""
+    assert b"Current thread is 1 " in session["thread"]
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+
+@pytest.mark.parametrize("command, message", [
+    ("tm-top --by nonsense", "'nonsense' is none of"),
+    ("tm-top --nonsense", "unknown option '--nonsense'"),
+    ("tm-top 5 6", "6"),
+    ("tm-info 5", "5"),
+    ("tm-top -n", "needs an argument"),
+    ("tm nonsense", 'Undefined tm command: "nonsense". Try "help tm".'),
+])
+def test_usage(program, command, message):
+    session = gdb([*PRELOADED, "break checkpoint", "run", *ask("it", command), *ask("next", "tm-top 1")], program(PROGRAM))
+    stderr = session.stderr.decode()
+    assert session["it"] == b"" and stderr.count(message) == 1, stderr
+    assert "Traceback" not in stderr and "coreanalyze" not in stderr
+    assert b"Top 1" in session["next"]
+
+
+def test_an_error_ends_a_script(program, tmp_path):
+    script = tmp_path / "script"
+    script.write_text("tm-top --nonsense\necho after\\n\n")
+    assert b"after" not in gdb([f"source {script}"], program(PROGRAM)).stdout
+
+
+@pytest.mark.parametrize("command", ["tm-top", "tm-info", "tm-report", "tm-traces"])
+def test_no_process_and_no_tracer(program, command):
+    session = gdb([*ask("none", command), "break checkpoint", "run", *ask("untraced", command)], program(PROGRAM))
+    assert session["none"] == session["untraced"] == b""
+    first, second = session.stderr.decode().split("\n", 1)
+    assert first == "No process: run a program or load a core file first."
+    assert "tracer" in second and "Traceback" not in second
+
+
+def test_engine_not_built(program, tmp_path):
+    shutil.copytree(harness.REPO / "gdb", tmp_path / "gdb")
+    session = gdb(["tm-top", "break checkpoint", "run", "tm-top"], program(PROGRAM), script=tmp_path / "gdb" / "tm-gdb.py")
+    assert f"the engine is not built: no {tmp_path}/build/lib/libcoreanalyze.so; run make" in session.stderr.decode()
+
+
+# ---------------------------------------------------------------------------------------------------- loading
+
+def test_from_a_checkout(program, tmp_path):
+    shutil.copytree(harness.REPO / "gdb", tmp_path / "gdb", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "build").symlink_to(harness.BUILD)
+    session = gdb([*PRELOADED, "break checkpoint", "run", *ask("top", "tm-top")], program(PROGRAM),
+                  script=tmp_path / "gdb" / "tm-gdb.py")
+    assert b"count=20" in session["top"]
+
+
+def test_from_any_prefix_relative_and_twice(program, tmp_path):
+    prefix = tmp_path / "a prefix"
+    for part in ("lib/libcoreanalyze.so", "share/tm/gdb/tm-gdb.py"):
+        (prefix / part).parent.mkdir(parents=True)
+        shutil.copy(harness.BUILD / part, prefix / part)
+    shutil.copytree(harness.BUILD / "share/tm/python/tm", prefix / "share/tm/python/tm")
+    session = gdb([*PRELOADED, "source share/tm/gdb/tm-gdb.py", "cd /", "source ./" + os.path.relpath(prefix, "/") +
+                   "/share/tm/gdb/tm-gdb.py", "break checkpoint", "run", *ask("top", "tm-top")], program(PROGRAM),
+                  script=None, cwd=prefix)
+    assert b"count=20" in session["top"], session.stderr
+
+
+def test_auto_load(program, tmp_path):
+    """As after `make install PREFIX=/usr`, with another prefix put on GDB's auto-load path."""
+    data = harness.BUILD / "share" / "gdb" / "auto-load"
+    early = [f"add-auto-load-scripts-directory {data}", f"add-auto-load-safe-path {data}"]
+    session = gdb([*PRELOADED, "break checkpoint", "run", *ask("top", "tm-top")], program(PROGRAM), script=None, early=early)
+    assert b"count=20" in session["top"], session.stderr
+
+
+# ---------------------------------------------------------------------------------------------------- help, completion
+
+def test_help():
+    session = gdb([*ask("tm", "help tm"), *ask("bare", "tm"), *ask("top", "help tm-top"), *ask("engine", "tm-top --help")])
+    for command in ("tm top -- ", "tm info -- ", "tm report -- ", "tm traces -- "):
+        assert command.encode() in session["tm"]
+    assert session["bare"] == session["tm"]
+    assert b"Usage: tm-top [N] [OPTION...]" in session["top"]
+    expected = harness.coreanalyze("top", "--help").stdout
+    assert b"--include" in session["engine"] and "--include" in expected
+
+
+def test_every_command_documents_itself():
+    listing = "python print(*(repr((c.name, c.__doc__)) for c in gdb_commands.COMMANDS), sep='\\n')"
+    session = gdb(["python from tm import gdb_commands", *ask("docs", listing)])
+    documents = [eval(line) for line in session["docs"].decode().splitlines()]
+    assert len(documents) >= 4
+    for name, document in documents:
+        first, blank, usage, *rest = document.splitlines()
+        assert first.endswith(".") and not blank and usage.startswith(f"Usage: tm-{name} "), document
+        assert any(line.startswith("Example") for line in rest), document
+        for line in document.splitlines():
+            assert len(line) <= 110
+
+
+def completions(*texts):
+    session = gdb([line for number, text in enumerate(texts) for line in ask(str(number), f"complete {text}")])
+    return [session[str(number)].decode().splitlines() for number in range(len(texts))]
+
+
+def test_completion_of_options():
+    by, dashes, gdb_style, short, nothing, report = completions(
+        "tm-top --b", "tm-top --", "tm-top -b", "tm-top -by lineno --no-", "tm-top x", "tm report -by mod")
+    assert by == ["tm-top --by"]
+    assert gdb_style == ["tm-top -by"]
+    assert short == ["tm-top -by lineno --no-skip", "tm-top -by lineno --no-source"]
+    assert nothing == []
+    assert report == ["tm report -by module"]
+    words = set(re.findall(r"(--[a-z-]+)", harness.coreanalyze("top", "--help").stdout))
+    assert {line.split()[-1] for line in dashes} <= words
+    assert {"--by", "--include", "--exclude-domain", "--format", "--output"} <= {line.split()[-1] for line in dashes}
+
+
+def test_completion_of_values(tmp_path):
+    (tmp_path / "known.json").touch()
+    keys, one, equals, formats, info_formats, file = completions(
+        "tm-top --by ", "tm-top -by file", "tm-top --by=th", "tm-top -format ", "tm-info -format ",
+        f"tm-top -o {tmp_path}/know")
+    prefix = "tm-top --by "
+    assert keys == [prefix + key for key in ("domain", "filename", "function", "lineno", "module", "thread", "traceback")]
+    assert one == ["tm-top -by filename"]
+    assert equals == ["tm-top --by=thread"]
+    assert {line.split()[-1] for line in formats} >= {"text", "json", "csv", "folded"}
+    assert [line.split()[-1] for line in info_formats] == ["json", "text"]
+    assert file == [f"tm-top -o {tmp_path}/known.json"]
+
+
+# ---------------------------------------------------------------------------------------------------- Ctrl-C, exceptions
+
+INTERRUPT = """
+import os, signal
+from tm import gdb_inferior
+real = gdb_inferior.read_memory
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*arguments)
+def broken(*arguments):
+    raise TypeError("a mistake in the test")
+"""
+
+
+def python(tmp_path, text):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    return f"source {script}"
+
+
+def test_interrupt(program, tmp_path):
+    session = gdb([python(tmp_path, INTERRUPT), *PRELOADED, "break checkpoint", "run", *ask("plain", "tm-top"),
+                   "python gdb_inferior.invalidate_all()", "python gdb_inferior.read_memory = interrupted",
+                   *ask("quit", "tm-top"), "python gdb_inferior.read_memory = real", *ask("again", "tm-top")],
+                  program(PROGRAM))
+    assert session["quit"] == b"", session.stderr
+    assert session.stderr.splitlines() == [b"Quit"]
+    assert session["again"] == session["plain"] != b""
+
+
+def test_a_mistake_in_a_callback_is_seen(program, tmp_path):
+    session = gdb([python(tmp_path, INTERRUPT), *PRELOADED, "break checkpoint", "run",
+                   "python gdb_inferior.read_memory = broken", *ask("broken", "tm-top"),
+                   "python gdb_inferior.read_memory = real", *ask("again", "tm-top")], program(PROGRAM))
+    assert session["broken"] == b"" and b"a mistake in the test" in session.stderr
+    assert b"count=20" in session["again"]
+
+
+def test_quit_in_the_pager(program, tmp_path):
+    """The user answers q to the pager's question in the middle of the answer."""
+    text = "import gdb\nwrite = gdb.write\ndef quit(*arguments):\n    raise KeyboardInterrupt\n"
+    session = gdb([python(tmp_path, text), *PRELOADED, "break checkpoint", "run", "python gdb.write = quit",
+                   *ask("quit", "tm-top"), "python gdb.write = write", *ask("again", "tm-top")], program(PROGRAM))
+    assert session["quit"] == b"" and b"Quit" in session.stderr
+    assert b"count=20" in session["again"]
+
+
+# ---------------------------------------------------------------------------------------------------- Python
+
+def test_python_api_in_gdb(program, tmp_path):
+    core = tmp_path / "core"
+    text = """
+import tm as tracemalloc
+snapshot = tracemalloc.take_snapshot()
+print("top", str(snapshot.statistics("lineno")[0]))
+print("traces", len(snapshot.traces), sum(trace.size for trace in snapshot.traces))
+print("memory", *tracemalloc.get_traced_memory())
+print("limit", tracemalloc.get_traceback_limit(), tracemalloc.is_tracing())
+traceback = tracemalloc.get_object_traceback(gdb.parse_and_eval("rows[0]"))
+print("object", traceback, [frame.lineno for frame in traceback if frame.filename.endswith("stops.c")])
+print("inside", tracemalloc.get_object_traceback(int(gdb.parse_and_eval("rows[0]")) + 8))
+print("own", tracemalloc.get_tracemalloc_memory() > 0)
+"""
+    script = python(tmp_path, text)
+    live = gdb([*PRELOADED, "break checkpoint", "run", *ask("api", script), f"generate-core-file {core}"], program(PROGRAM))
+    facts = dict(line.split(" ", 1) for line in live["api"].decode().splitlines())
+    where = f"{harness.PROGRAMS}/{PROGRAM}:"
+    assert re.fullmatch(re.escape(where) + r"\d+: size=19\.5 KiB, count=20, average=1000 B", facts["top"])
+    count, total = map(int, facts["traces"].split())
+    current, peak = map(int, facts["memory"].split())
+    assert total == current <= peak and count >= 20
+    assert facts["limit"] == "25 True" and facts["own"] == "True"
+    assert facts["object"].endswith(f"[{line_of('= make_row(ROW_BYTES)')}, {line_of('= malloc(size)')}]")
+    assert facts["inside"] == "None"
+    dead = gdb([*ask("api", script)], program(PROGRAM), core)
+    assert dead["api"] == live["api"]
+
+    outside = f"""
+import sys
+sys.path.insert(0, {str(harness.BUILD / 'share/tm/python')!r})
+import tm
+with tm.open({str(core)!r}):
+    snapshot = tm.take_snapshot()
+    print("top", str(snapshot.statistics("lineno")[0]))
+    print("memory", *tm.get_traced_memory())
+print(tm.is_tracing())
+"""
+    out = harness.run_ok([sys.executable, "-c", outside]).stdout
+    assert out.splitlines() == [f"top {facts['top']}", f"memory {facts['memory']}", "False"]
+
+
+def line_of(text):
+    """Number of the test program's line that holds this text."""
+    lines = (harness.PROGRAMS / PROGRAM).read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
