@@ -254,12 +254,11 @@ static bool run_given(struct ca_run *run, const struct command *command, struct 
     return done;
 }
 
-static bool run_parsed(struct ca_run *run, const struct command *command, struct ca_target *target,
+static bool run_parsed(struct ca_run *run, const struct command *command, struct ca_target *target, size_t to_open,
                        struct ca_error **ret_error)
 {
-    size_t to_open = command->sources - (target != NULL);
     run->color = color_wanted(&run->options, run->output);
-    if (!operands_check(command, &run->options, to_open, ret_error) || !targets_open(run, to_open, ret_error)) {
+    if (!targets_open(run, to_open, ret_error)) {
         return false;
     }
     if (!target) {
@@ -274,15 +273,17 @@ static enum ca_status status_of(const struct ca_run *run)
     return run->over ? CA_OVER : run->partial ? CA_PARTIAL : CA_COMPLETE;
 }
 
-/* Usage errors name the command and its help. */
-static enum ca_status error_report(const struct command *command, const struct ca_output *output, struct ca_error *error)
+/* Usage errors name the command, and its help where the command line alone is wrong. */
+static enum ca_status error_report(const struct command *command, const struct ca_output *output, struct ca_error *error,
+                                   bool parsed)
 {
     enum ca_status status = ca_error_status(error);
     if (status == CA_USAGE) {
         bool report = command->bit == CA_FOR_REPORT;
         const char *name = report ? "" : command->name;
-        ca_message_print(output, "%s%s%s; see coreanalyze %s%s--help", name, report ? "" : ": ", ca_error_message(error), name,
-                         report ? "" : " ");
+        const char *help = parsed ? "" : report ? "; see coreanalyze --help" : "; see coreanalyze ";
+        ca_message_print(output, "%s%s%s%s%s%s", name, report ? "" : ": ", ca_error_message(error), help,
+                         parsed || report ? "" : name, parsed || report ? "" : " --help");
     } else {
         message_write(output, ca_error_message(error));
     }
@@ -295,11 +296,15 @@ static enum ca_status command_run(const struct command *command, struct ca_targe
 {
     struct ca_run run = {.command = command->name, .output = output};
     struct ca_error *error = NULL;
-    bool done = ca_options_parse(&run.options, command->bit, argc, argv, &error);
-    if (done && run.options.help) {
+    size_t to_open = command->sources - (target != NULL);
+    bool done = false;
+    bool parsed = ca_options_parse(&run.options, command->bit, argc, argv, &error);
+    if (parsed && run.options.help) {
         command_help(command, output);
-    } else if (done) {
-        done = run_parsed(&run, command, target, &error);
+        done = true;
+    } else {
+        parsed = parsed && operands_check(command, &run.options, to_open, &error);
+        done = parsed && run_parsed(&run, command, target, to_open, &error);
     }
     for (size_t i = 0; i < 2; i++) {
         if (run.targets[i] != target) {
@@ -307,7 +312,7 @@ static enum ca_status command_run(const struct command *command, struct ca_targe
         }
     }
     ca_options_deinit(&run.options);
-    return done ? status_of(&run) : error_report(command, output, error);
+    return done ? status_of(&run) : error_report(command, output, error, parsed);
 }
 
 static enum ca_status dispatch(struct ca_target *target, int argc, const char *const *argv, const struct ca_output *output)
