@@ -1,8 +1,8 @@
 /* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker and with libunwind's
  * unw_backtrace, compares, and appends one line of totals per process to the file that WALKCHECK names.
  *
- * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With WALKCHECK_BENCH=N
- * it compares nothing, but times N walks of each kind at every 1000th allocation.
+ * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With WALKCHECK_ALONE=1
+ * it walks, but compares nothing; with WALKCHECK_BENCH=N it times N walks of each kind at every 1000th allocation instead.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -63,6 +63,7 @@ static uint64_t walks, frames_compared, different, shorter, longer, broken, gues
 static uint64_t bench_own, bench_other;
 static long bench_count;
 static bool ready;
+static bool alone;
 static __thread bool busy;
 static __thread uint32_t ids[DEPTH_MAX];
 static __thread void *others[DEPTH_MAX + 16];
@@ -181,7 +182,7 @@ static __attribute__((noinline)) void allocation_walk(const uintptr_t *frame)
     add(&guessed, (walk.flags & TM_STACK_GUESSED) != 0);
     if (bench_count > 0) {
         walks_time(&start, &walk);
-    } else {
+    } else if (!alone) {
         walks_compare(&start, &walk);
     }
     busy = false;
@@ -229,6 +230,7 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *bench = getenv("WALKCHECK_BENCH");
     bench_count = bench ? atol(bench) : 0;
+    alone = getenv("WALKCHECK_ALONE") != NULL;
     busy = true;
     (void)unw_backtrace(others, 4);
     ready = tm_unwind_init();
