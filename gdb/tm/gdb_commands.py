@@ -80,6 +80,7 @@ class _Command(gdb.Command):
     """A command `tm-NAME`, also to be had as `tm NAME`, that runs the engine's command NAME on the selected inferior."""
 
     name = None  # of the engine's command
+    operand_files = False  # operands are names of files
 
     def __init__(self, gdb_name):
         super().__init__(gdb_name, gdb.COMMAND_DATA)
@@ -115,7 +116,7 @@ class _Command(gdb.Command):
         return found
 
     def complete(self, text, word):
-        return gdb_complete.complete(self.name, text, word)
+        return gdb_complete.complete(self.name, text, word, self.operand_files)
 
 
 class Top(_Command):
@@ -153,25 +154,21 @@ class Diff(_Command):
 
 Usage: tm-diff OLD [NEW] [OPTION...]
 
-OLD and NEW are core files; without NEW, the program as it is now is compared with OLD. The options are those of
-tm-top; "tm-diff --help" explains them.
+OLD and NEW are core files; without NEW, the program as it is now is compared with OLD. The options are those
+of tm-top; "tm-diff --help" explains them.
 
 Examples:
   tm-diff core.yesterday
   tm-diff core.1 core.2 -by function -n 20"""
 
     name = "diff"
+    operand_files = True
 
     def run(self, arguments, from_tty):
         files = self.operands(arguments)
         for index in files:
             arguments[index] = os.path.expanduser(arguments[index])
         run([self.name, *arguments], from_tty, gdb_inferior.current_target if len(files) == 1 else None)
-
-    def complete(self, text, word):
-        found = super().complete(text, word)
-        last = "" if not text or text[-1].isspace() else text.split()[-1]
-        return found if isinstance(found, int) or found or last.startswith("-") else gdb.COMPLETE_FILENAME
 
 
 class Info(_Command):

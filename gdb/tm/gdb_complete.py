@@ -1,13 +1,11 @@
 """Completion of the commands' options. What there is to complete is asked of the engine, whose one table also parses."""
 
+import os
 import re
-
-import gdb
 
 from . import engine
 
-_FILE_OPTIONS = ("--output", "-o")
-_DIRECTORY_OPTIONS = ("--sysroot", "--debug-dir")
+_PATH_OPTIONS = ("--output", "-o", "--sysroot", "--debug-dir")
 
 _options = {}  # command: {"--by": "KEY" or None, ...}
 _choices = {}  # (command, option): [word, ...]
@@ -58,34 +56,45 @@ def takes_value(command, token):
     return option != "--cumulative"  # its value only follows "="
 
 
-def _candidates(command, previous, token):
-    """Completions of the whole token, or one of GDB's COMPLETE_ constants."""
-    if previous is not None and takes_value(command, previous):
-        option = _option_named(command, previous)
-        if option in _FILE_OPTIONS + _DIRECTORY_OPTIONS:
-            return gdb.COMPLETE_FILENAME
-        return choices(command, option)
-    if not token.startswith("-"):
+def files(prefix):
+    """Names of files and directories that begin so. GDB's own COMPLETE_FILENAME takes all arguments for one name."""
+    directory, _, start = os.path.expanduser(prefix).rpartition("/")
+    shown = prefix[:len(prefix) - len(start)]
+    try:
+        names = os.listdir(directory + "/" if "/" in prefix else ".")
+    except OSError:
         return []
-    name, equals, _ = token.partition("=")
-    if equals:
-        option = _option_named(command, name)
-        return [name + "=" + word for word in choices(command, option)] if option else []
+    return [shown + name for name in names if name.startswith(start) and (start or not name.startswith("."))]
+
+
+def _candidates(command, tokens, token, operand_files):
+    """Completions of `token`, the last one; `tokens` are those before it."""
+    if tokens and takes_value(command, tokens[-1]):
+        option = _option_named(command, tokens[-1])
+        return files(token) if option in _PATH_OPTIONS else choices(command, option)
+    if not token.startswith("-"):
+        return files(token) if operand_files else []
+    name, equals, value = token.partition("=")
+    option = _option_named(command, name)
+    if equals and option:
+        values = files(value) if option in _PATH_OPTIONS else choices(command, option)
+        return [name + "=" + value for value in values]
     long_options = [option for option in options(command) if option.startswith("--")]
     if token.startswith("--") or token == "-":
         return long_options
     return [option[1:] for option in long_options]  # GDB's way to write them
 
 
-def complete(command, text, word):
-    """gdb.Command.complete. GDB first asks with word None how the text breaks into words."""
+def complete(command, text, word, operand_files=False):
+    """gdb.Command.complete for a command of the engine; operand_files: its operands are files. GDB first asks with word None how
+    the text breaks into words: at its usual characters."""
+    if word is None:
+        return None
+    tokens = text.split()
+    token = "" if not text or text[-1].isspace() else tokens.pop()
     try:
-        tokens = text.split()
-        token = "" if not text or text[-1].isspace() else tokens.pop()
-        found = _candidates(command, tokens[-1] if tokens else None, token)
+        found = _candidates(command, tokens, token, operand_files)
     except engine.EngineError:
         return []
-    if isinstance(found, int) or word is None:
-        return found if isinstance(found, int) else None
-    skipped = len(token) - len(word)  # GDB breaks at dashes and equal signs too
+    skipped = len(token) - len(word)  # GDB breaks at dashes, slashes and equal signs too
     return [candidate[skipped:] for candidate in found if candidate.startswith(token)]
