@@ -92,7 +92,7 @@ enum tm_request {
 struct tm_region {
     uint32_t kind;             /* enum tm_region_kind; 0 = unused descriptor. Published last */
     uint32_t shard;            /* regions of one kind with different shards are added up by readers */
-    uint32_t element_size;     /* bytes, multiple of 4 */
+    uint32_t element_size;     /* bytes, multiple of 4; STRINGS: 1 */
     uint32_t segment_shift;    /* log2 of the elements of a segment */
     uint64_t directory;        /* address of the segment directory */
     uint32_t directory_length; /* words in the directory */

@@ -1,0 +1,343 @@
+#include "blocks.h"
+
+#include <time.h>
+
+#include "tables/stats.h"
+#include "totals.h"
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Finding
+ */
+
+static bool wide_block(uint32_t domain, uintptr_t address, uint64_t generation, struct tm_block *ret_block)
+{
+    struct tm_wide *wide = tm_wide_find(domain, address, generation);
+    if (!wide) {
+        return false;
+    }
+    *ret_block = (struct tm_block){ .wide = wide, .size = wide->size, .stack = wide->stack };
+    return true;
+}
+
+bool tm_block_find(uint32_t domain, uintptr_t address, uint64_t generation, struct tm_block *ret_block)
+{
+    if (TM_UNLIKELY(domain != 0)) {
+        return wide_block(domain, address, generation, ret_block);
+    }
+    if (TM_LIKELY((address & 15) == 0 && address >> TM_LIVE_ADDRESS_BITS == 0)) {
+        uint64_t *cell = tm_live_find(address);
+        uint64_t word = cell ? tm_load(cell) : 0;
+        if (TM_LIKELY(tm_live_is(word, address, generation))) {
+            *ret_block = (struct tm_block){
+                .cell = cell,
+                .word = word,
+                .size = tm_live_size(word),
+                .stack = tm_live_stack(word),
+            };
+            return true;
+        }
+    }
+    return TM_UNLIKELY(tm_load(&tm_wide_has_malloc)) && wide_block(0, address, generation, ret_block);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Adding
+ */
+
+struct stamp {
+    uint64_t time;
+    uint64_t order;
+    uint32_t thread;
+};
+
+static uint64_t last_order;
+
+/* Thread, time and order of an allocation, where they are recorded. */
+static bool stamp_now(const struct tm_call *call, struct stamp *stamp)
+{
+    if (TM_LIKELY((tm_root->features & TM_FEATURE_DETAIL) == 0)) {
+        return false;
+    }
+    struct timespec now = { 0, 0 };
+    clock_gettime(CLOCK_REALTIME, &now);
+    stamp->time = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    stamp->order = tm_add(&last_order, 1) + 1;
+    stamp->thread = call->local->thread->tid;
+    tm_add_alone(&call->local->thread->order, 1);
+    return true;
+}
+
+/* A block was there whose free nobody saw. */
+static void cell_evict(const struct tm_call *call, uint64_t *cell, uint64_t word)
+{
+    tm_publish(cell, 0);
+    tm_add(&tm_root->anomaly_count, 1);
+    struct tm_stack_stats *stats = tm_stats_find(tm_live_stack(word), call->generation);
+    if (stats) {
+        tm_stats_remove(stats, tm_live_size(word), tm_load(&tm_root->peak_epoch), call->alone);
+    }
+    tm_remove_lost(tm_live_size(word), call->generation);
+}
+
+/* Has the cell room for a block at this address? */
+static bool cell_prepare(const struct tm_call *call, uint64_t *cell, uintptr_t address)
+{
+    uint64_t word = tm_load(cell);
+    if (TM_LIKELY(word == 0) || word >> 63 != (call->generation & 1)) {
+        return true;
+    }
+    if (!tm_live_is(word, address, call->generation)) {
+        return false; /* two addresses of one cell: tm_track does that, malloc does not */
+    }
+    if (call->operation->code != TM_OPERATION_TRACK) {
+        cell_evict(call, cell, word);
+    }
+    return true;
+}
+
+/* The word, or the entry, is there; did a clear make it void before it came? Then the sweep may have passed already. */
+static bool cell_is_valid(const struct tm_call *call, uint64_t *cell, uint64_t word)
+{
+    tm_barrier();
+    if (TM_LIKELY(tm_load(&tm_root->generation) == call->generation)) {
+        return true;
+    }
+    tm_swap_if(cell, word, 0);
+    return false;
+}
+
+static bool cell_fill(const struct tm_call *call, uint64_t *cell, uintptr_t address)
+{
+    const struct tm_operation *operation = call->operation;
+    struct tm_live_detail *detail = (struct tm_live_detail *)cell;
+    struct stamp stamp;
+    if (stamp_now(call, &stamp)) {
+        detail->time = stamp.time;
+        detail->order = stamp.order;
+        detail->thread = stamp.thread;
+    }
+    uint64_t word = tm_live_word(address, operation->size, operation->stack, call->generation);
+    tm_barrier();
+    tm_publish(cell, word);
+    return cell_is_valid(call, cell, word);
+}
+
+static bool wide_fill(const struct tm_call *call, uintptr_t address)
+{
+    const struct tm_operation *operation = call->operation;
+    struct tm_wide *wide = tm_wide_claim(operation->domain, address, call->generation);
+    if (!wide) {
+        tm_drop(operation->size);
+        return false;
+    }
+    struct stamp stamp = { 0, 0, 0 };
+    stamp_now(call, &stamp);
+    wide->size = operation->size;
+    wide->stack = operation->stack;
+    wide->time = stamp.time;
+    wide->order = stamp.order;
+    wide->thread = stamp.thread;
+    tm_wide_publish(wide, call->generation);
+    return tm_load(&tm_root->generation) == call->generation;
+}
+
+bool tm_block_add(const struct tm_call *call, uintptr_t address)
+{
+    struct tm_operation *operation = call->operation;
+    uint64_t *cell = NULL;
+    if (TM_LIKELY(tm_live_fits(address, operation->size) && operation->domain == 0)) {
+        cell = tm_live_find(address);
+        if (TM_UNLIKELY(!cell)) {
+            cell = tm_live_make(address);
+        }
+        if (TM_UNLIKELY(cell && !cell_prepare(call, cell, address))) {
+            cell = NULL;
+        }
+    }
+    tm_publish(&operation->new_address, address);
+    tm_barrier();
+    return TM_LIKELY(cell) ? cell_fill(call, cell, address) : wide_fill(call, address);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Removing
+ */
+
+bool tm_block_remove(const struct tm_block *block, uint64_t generation)
+{
+    if (TM_LIKELY(block->cell)) {
+        tm_publish(block->cell, 0);
+        tm_barrier();
+        return true;
+    }
+    return tm_wide_remove(block->wide, generation);
+}
+
+bool tm_block_take_out(const struct tm_block *block, uint64_t generation)
+{
+    if (TM_LIKELY(block->cell)) {
+        return tm_block_remove(block, generation);
+    }
+    return tm_wide_hold(block->wide, generation);
+}
+
+void tm_block_put_back(const struct tm_block *block, uint64_t generation)
+{
+    if (TM_LIKELY(block->cell)) {
+        tm_publish(block->cell, block->word);
+        tm_barrier();
+        if (tm_load(&tm_root->generation) != generation) {
+            tm_swap_if(block->cell, block->word, 0);
+        }
+    } else {
+        tm_wide_publish(block->wide, generation);
+    }
+}
+
+void tm_block_drop(const struct tm_block *block)
+{
+    if (TM_UNLIKELY(block->wide)) {
+        tm_wide_drop(block->wide);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Counting
+ */
+
+static void stats_added(const struct tm_call *call)
+{
+    struct tm_stack_stats *stats = tm_stats_find(call->operation->stack, call->generation);
+    if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
+        tm_stats_add(stats, call->operation->size, tm_load(&tm_root->peak_epoch), call->alone);
+    }
+}
+
+static void stats_removed(const struct tm_call *call, const struct tm_block *block)
+{
+    struct tm_stack_stats *stats = tm_stats_find(block->stack, call->generation);
+    if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
+        tm_stats_remove(stats, block->size, tm_load(&tm_root->peak_epoch), call->alone);
+    }
+}
+
+static void operation_count_added(struct tm_operation *operation)
+{
+    operation->allocated_count = operation->before[0] + 1;
+    operation->allocated_size = operation->before[1] + operation->size;
+}
+
+static void operation_count_removed(struct tm_operation *operation, uint64_t size)
+{
+    operation->freed_count = operation->before[2] + 1;
+    operation->freed_size = operation->before[3] + size;
+}
+
+void tm_block_count_added(const struct tm_call *call)
+{
+    stats_added(call);
+    operation_count_added(call->operation);
+    tm_totals_changed(call);
+}
+
+void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block)
+{
+    tm_totals_before_fall(call);
+    stats_removed(call, block);
+    operation_count_removed(call->operation, block->size);
+    tm_totals_changed(call);
+}
+
+void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block)
+{
+    if (call->operation->size < block->size) {
+        tm_totals_before_fall(call);
+    }
+    stats_removed(call, block);
+    stats_added(call);
+    operation_count_removed(call->operation, block->size);
+    operation_count_added(call->operation);
+    tm_totals_changed(call);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Settling
+ */
+
+static bool record_is(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack, uint64_t generation)
+{
+    struct tm_block block;
+    return address && tm_block_find(domain, address, generation, &block) && block.size == size && block.stack == stack;
+}
+
+static bool operation_is_after(const struct tm_operation *operation, uint64_t generation)
+{
+    struct tm_block block;
+    switch (operation->code) {
+    case TM_OPERATION_ALLOCATE:
+    case TM_OPERATION_REALLOCATE:
+        return record_is(0, operation->new_address, operation->size, operation->stack, generation);
+    case TM_OPERATION_FREE:
+    case TM_OPERATION_UNTRACK:
+        return !tm_block_find(operation->domain, operation->address, generation, &block);
+    case TM_OPERATION_TRACK:
+        return record_is(operation->domain, operation->address, operation->size, operation->stack, generation);
+    default:
+        return false;
+    }
+}
+
+static uint64_t size_before(const struct tm_operation *operation)
+{
+    if (operation->code == TM_OPERATION_REALLOCATE) {
+        return tm_live_size(operation->entry);
+    }
+    if (operation->code == TM_OPERATION_TRACK) {
+        return operation->flags & TM_OPERATION_REPLACES ? operation->entry : 0;
+    }
+    return operation->size;
+}
+
+static void operation_finish(struct tm_operation *operation, bool after)
+{
+    memcpy(&operation->allocated_count, operation->before, sizeof(operation->before));
+    if (!after) {
+        return;
+    }
+    bool adds = operation->code == TM_OPERATION_ALLOCATE || operation->code == TM_OPERATION_REALLOCATE ||
+                operation->code == TM_OPERATION_TRACK;
+    bool removes = operation->code == TM_OPERATION_FREE || operation->code == TM_OPERATION_UNTRACK ||
+                   operation->code == TM_OPERATION_REALLOCATE || (operation->flags & TM_OPERATION_REPLACES);
+    if (adds) {
+        operation_count_added(operation);
+    }
+    if (removes) {
+        operation_count_removed(operation, size_before(operation));
+    }
+}
+
+/* A realloc that never answered took a live word out. */
+static void operation_undo(const struct tm_operation *operation)
+{
+    if (operation->code == TM_OPERATION_REALLOCATE && operation->entry) {
+        uint64_t *cell = tm_live_find(operation->address);
+        if (cell) {
+            tm_swap_if(cell, 0, operation->entry);
+        }
+    }
+}
+
+void tm_operation_settle(struct tm_operation *operation)
+{
+    uint64_t generation = tm_load(&tm_root->generation);
+    if (operation->code != TM_OPERATION_NONE && operation->generation == generation &&
+        (operation->flags & TM_OPERATION_DONE) == 0) {
+        bool after = operation_is_after(operation, generation);
+        operation_finish(operation, after);
+        if (!after) {
+            operation_undo(operation);
+        }
+    }
+    tm_barrier();
+    tm_publish(&operation->code, TM_OPERATION_NONE);
+}

@@ -1,0 +1,404 @@
+/* hooks.c: the malloc family as the program calls it.
+ *
+ * Each function notes its caller's registers, as they will be after it returns, and is the frame from which the walk begins.
+ * What the allocator below answers is passed on unchanged, and so is errno. reallocarray is done here, because libc's calls
+ * realloc by its public name; the aligned functions are those of the allocator below, whatever they are.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "blocks.h"
+#include "host/real.h"
+#include "startup.h"
+#include "tables/modules.h"
+#include "tables/root.h"
+#include "totals.h"
+
+#define EXPORT __attribute__((visibility("default"), noinline))
+#define INLINE static inline __attribute__((always_inline))
+
+/* __builtin_frame_address gives the hook a frame pointer whatever the compiler's options are. */
+#define CALLER(name)                                                 \
+    const struct tm_walk_start name = {                              \
+        .pc = (uintptr_t)__builtin_return_address(0),                \
+        .sp = (uintptr_t)__builtin_dwarf_cfa(),                      \
+        .bp = *(const uintptr_t *)__builtin_frame_address(0),        \
+    }
+
+EXPORT void *malloc(size_t size);
+EXPORT void *calloc(size_t count, size_t size);
+EXPORT void *realloc(void *block, size_t size);
+EXPORT void *reallocarray(void *block, size_t count, size_t size);
+EXPORT void free(void *block);
+EXPORT void cfree(void *block);
+EXPORT void free_sized(void *block, size_t size);
+EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size);
+EXPORT int posix_memalign(void **ret_block, size_t alignment, size_t size);
+EXPORT void *aligned_alloc(size_t alignment, size_t size);
+EXPORT void *memalign(size_t alignment, size_t size);
+EXPORT void *valloc(size_t size);
+EXPORT void *pvalloc(size_t size);
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Allocating
+ */
+
+struct request {
+    size_t size; /* in bytes, all elements together */
+    size_t alignment;
+    int error;   /* posix_memalign's answer */
+};
+
+typedef void *real_call(struct request *request);
+
+INLINE bool is_awake(void)
+{
+    return TM_LIKELY(tm_real.malloc) || tm_wake();
+}
+
+INLINE size_t least(size_t size)
+{
+    return size < tm_real_least ? tm_real_least : size;
+}
+
+INLINE void *allocate(real_call *real, struct request *request, const struct tm_walk_start *caller)
+{
+    struct tm_call call;
+    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
+        void *block = real(request);
+        if (call.lost && block) {
+            tm_drop(request->size);
+        }
+        return block;
+    }
+    tm_walk(&call, caller);
+    tm_begin(&call, TM_OPERATION_ALLOCATE, 0, 0, request->size, 0, 0);
+    void *block = real(request);
+    if (TM_LIKELY(block) && TM_LIKELY(tm_block_add(&call, (uintptr_t)block))) {
+        tm_block_count_added(&call);
+    }
+    tm_leave(&call);
+    return block;
+}
+
+INLINE void *real_malloc(struct request *request)
+{
+    return tm_real.malloc(least(request->size));
+}
+
+INLINE void *real_calloc(struct request *request)
+{
+    return tm_real.calloc(1, least(request->size));
+}
+
+INLINE void *real_realloc_of_nothing(struct request *request)
+{
+    return tm_real.realloc(NULL, least(request->size));
+}
+
+INLINE void *real_posix_memalign(struct request *request)
+{
+    void *block = NULL;
+    request->error = tm_real.posix_memalign(&block, request->alignment, least(request->size));
+    return request->error ? NULL : block;
+}
+
+INLINE void *real_aligned_alloc(struct request *request)
+{
+    return tm_real.aligned_alloc(request->alignment, request->size);
+}
+
+INLINE void *real_memalign(struct request *request)
+{
+    return tm_real.memalign(request->alignment, least(request->size));
+}
+
+INLINE void *real_valloc(struct request *request)
+{
+    return tm_real.valloc(request->size);
+}
+
+INLINE void *real_pvalloc(struct request *request)
+{
+    return tm_real.pvalloc(request->size);
+}
+
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void *early_allocate(size_t size, size_t alignment)
+{
+    void *block = tm_early_allocate(size, alignment);
+    return block ? block : no_memory();
+}
+
+void *malloc(size_t size)
+{
+    CALLER(caller);
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate(size, 16);
+    }
+    struct request request = { .size = size };
+    return allocate(real_malloc, &request, &caller);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    CALLER(caller);
+    struct request request = { 0 };
+    if (TM_UNLIKELY(__builtin_mul_overflow(count, size, &request.size))) {
+        return no_memory();
+    }
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate(request.size, 16);
+    }
+    return allocate(real_calloc, &request, &caller);
+}
+
+int posix_memalign(void **ret_block, size_t alignment, size_t size)
+{
+    CALLER(caller);
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment % sizeof(void *) != 0) {
+        return EINVAL;
+    }
+    struct request request = { .size = size, .alignment = alignment, .error = ENOMEM };
+    void *block;
+    if (TM_UNLIKELY(!is_awake())) {
+        block = tm_early_allocate(size, alignment);
+    } else {
+        block = tm_real.posix_memalign ? allocate(real_posix_memalign, &request, &caller) : NULL;
+    }
+    if (!block) {
+        return request.error;
+    }
+    *ret_block = block;
+    return 0;
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    CALLER(caller);
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate(size, alignment);
+    }
+    struct request request = { .size = size, .alignment = alignment };
+    return tm_real.aligned_alloc ? allocate(real_aligned_alloc, &request, &caller) : no_memory();
+}
+
+void *memalign(size_t alignment, size_t size)
+{
+    CALLER(caller);
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate(size, alignment);
+    }
+    struct request request = { .size = size, .alignment = alignment };
+    return tm_real.memalign ? allocate(real_memalign, &request, &caller) : no_memory();
+}
+
+void *valloc(size_t size)
+{
+    CALLER(caller);
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate(size, 4096);
+    }
+    struct request request = { .size = size };
+    return tm_real.valloc ? allocate(real_valloc, &request, &caller) : no_memory();
+}
+
+void *pvalloc(size_t size)
+{
+    CALLER(caller);
+    if (TM_UNLIKELY(!is_awake())) {
+        return early_allocate((size + 4095) & ~(size_t)4095, 4096);
+    }
+    struct request request = { .size = size };
+    return tm_real.pvalloc ? allocate(real_pvalloc, &request, &caller) : no_memory();
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Freeing
+ */
+
+/* Without an operation to show: the record must go all the same, for another block may come to its place. */
+static void remove_lost(uintptr_t address, uint64_t generation)
+{
+    struct tm_block block;
+    if (tm_block_find(0, address, generation, &block) && tm_block_remove(&block, generation)) {
+        tm_remove_lost(block.size, generation);
+    }
+}
+
+INLINE void release(void *block, const struct tm_walk_start *caller)
+{
+    struct tm_call call;
+    struct tm_block record;
+    if (!block || TM_UNLIKELY(tm_early_owns(block)) || TM_UNLIKELY(!is_awake())) {
+        return;
+    }
+    if (TM_UNLIKELY(tm_is_loader(caller->pc))) {
+        tm_modules_check();
+    }
+    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
+        if (call.lost) {
+            remove_lost((uintptr_t)block, call.generation);
+        }
+        tm_real.free(block);
+        return;
+    }
+    call.stack = 0;
+    if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
+        tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
+        if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
+            tm_block_count_removed(&call, &record);
+        }
+        tm_done(&call);
+    }
+    tm_real.free(block);
+    tm_leave(&call);
+}
+
+void free(void *block)
+{
+    CALLER(caller);
+    release(block, &caller);
+}
+
+void cfree(void *block)
+{
+    CALLER(caller);
+    release(block, &caller);
+}
+
+void free_sized(void *block, size_t size)
+{
+    CALLER(caller);
+    (void)size;
+    release(block, &caller);
+}
+
+void free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    CALLER(caller);
+    (void)alignment;
+    (void)size;
+    release(block, &caller);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Reallocating
+ */
+
+/* Size 0 is passed on as it is: some allocators free then. */
+INLINE void *real_realloc(void *block, size_t size)
+{
+    return tm_real.realloc(block, size ? least(size) : 0);
+}
+
+static void *reallocate_lost(void *block, size_t size, bool lost, uint64_t generation)
+{
+    struct tm_block record;
+    bool taken = lost && tm_block_find(0, (uintptr_t)block, generation, &record) &&
+                 tm_block_take_out(&record, generation);
+    void *result = real_realloc(block, size);
+    if (taken && !result && size) {
+        tm_block_put_back(&record, generation);
+    } else if (taken) {
+        tm_block_drop(&record);
+        tm_remove_lost(record.size, generation);
+    }
+    if (lost && result) {
+        tm_drop(size);
+    }
+    return result;
+}
+
+/* A block that has a record. */
+static void *reallocate_recorded(struct tm_call *call, const struct tm_block *record, void *block, size_t size)
+{
+    tm_begin(call, TM_OPERATION_REALLOCATE, 0, (uintptr_t)block, size, record->word, 0);
+    bool taken = tm_block_take_out(record, call->generation);
+    void *result = real_realloc(block, size);
+    if (!result && size) {
+        if (taken) {
+            tm_block_put_back(record, call->generation);
+        }
+    } else if (result && tm_block_add(call, (uintptr_t)result)) {
+        tm_block_count_replaced(call, record);
+        tm_block_drop(record);
+    } else {
+        tm_block_drop(record);
+        tm_block_count_removed(call, record);
+        tm_done(call);
+    }
+    return result;
+}
+
+/* A block from before start, or from elsewhere: it becomes recorded. */
+static void *reallocate_unrecorded(struct tm_call *call, void *block, size_t size)
+{
+    tm_begin(call, TM_OPERATION_ALLOCATE, 0, (uintptr_t)block, size, 0, 0);
+    void *result = real_realloc(block, size);
+    if (result && tm_block_add(call, (uintptr_t)result)) {
+        tm_block_count_added(call);
+    }
+    return result;
+}
+
+INLINE void *reallocate(void *block, size_t size, const struct tm_walk_start *caller)
+{
+    struct tm_call call;
+    struct tm_block record;
+    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
+        return reallocate_lost(block, size, call.lost, call.generation);
+    }
+    tm_walk(&call, caller);
+    void *result = tm_block_find(0, (uintptr_t)block, call.generation, &record)
+                       ? reallocate_recorded(&call, &record, block, size)
+                       : reallocate_unrecorded(&call, block, size);
+    tm_leave(&call);
+    return result;
+}
+
+/* A block of the early buffer moves to the allocator. */
+INLINE void *reallocate_early(void *block, size_t size, const struct tm_walk_start *caller)
+{
+    struct request request = { .size = size };
+    void *result = is_awake() ? allocate(real_malloc, &request, caller) : early_allocate(size, 16);
+    if (result && block) {
+        size_t old_size = tm_early_size(block);
+        memcpy(result, block, old_size < size ? old_size : size);
+    }
+    return result;
+}
+
+INLINE void *reallocate_any(void *block, size_t size, const struct tm_walk_start *caller)
+{
+    if (TM_UNLIKELY(!is_awake()) || TM_UNLIKELY(tm_early_owns(block))) {
+        return reallocate_early(block, size, caller);
+    }
+    if (!block) {
+        struct request request = { .size = size };
+        return allocate(real_realloc_of_nothing, &request, caller);
+    }
+    return reallocate(block, size, caller);
+}
+
+void *realloc(void *block, size_t size)
+{
+    CALLER(caller);
+    return reallocate_any(block, size, &caller);
+}
+
+void *reallocarray(void *block, size_t count, size_t size)
+{
+    CALLER(caller);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return no_memory();
+    }
+    return reallocate_any(block, bytes, &caller);
+}

@@ -1,0 +1,95 @@
+#include "real.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "../atomics.h"
+
+struct tm_real tm_real;
+size_t tm_real_least;
+
+#pragma weak __libc_malloc
+extern void *__libc_malloc(size_t size);
+
+/* Holds its own address once the dynamic loader has relocated this object. */
+static void *volatile relocated = (void *)&relocated;
+
+enum { UNKNOWN, SEARCHING, FOUND };
+static uint32_t stage = UNKNOWN;
+
+static struct tm_real real_search(void)
+{
+    struct tm_real real;
+#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
+    FIND(malloc);
+    FIND(calloc);
+    FIND(realloc);
+    FIND(free);
+    FIND(posix_memalign);
+    FIND(aligned_alloc);
+    FIND(memalign);
+    FIND(valloc);
+    FIND(pvalloc);
+#undef FIND
+    return real;
+}
+
+bool tm_real_is_libc(void)
+{
+    return __libc_malloc && tm_real.malloc == __libc_malloc;
+}
+
+bool tm_real_find(void)
+{
+    if (relocated != (void *)&relocated || !tm_swap_if(&stage, UNKNOWN, SEARCHING)) {
+        return tm_load_acquire(&stage) == FOUND;
+    }
+    struct tm_real real = real_search();
+    if (!real.malloc || !real.calloc || !real.realloc || !real.free) {
+        return false; /* stays SEARCHING: there is no allocator to be had, the static buffer has to do */
+    }
+    void *(*real_malloc)(size_t) = real.malloc;
+    real.malloc = NULL;
+    tm_real = real;
+    tm_real_least = __libc_malloc && real_malloc == __libc_malloc ? 0 : 16;
+    tm_publish(&tm_real.malloc, real_malloc); /* the hooks look at this one */
+    tm_publish(&stage, FOUND);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * The early buffer: blocks of 16-byte granules, each behind one granule that holds its size.
+ */
+char tm_early_buffer[TM_EARLY_SIZE] __attribute__((aligned(64)));
+static uint64_t early_used;
+
+void *tm_early_allocate(size_t size, size_t alignment)
+{
+    if (size > TM_EARLY_SIZE || alignment > 4096) {
+        return NULL;
+    }
+    if (alignment < 16) {
+        alignment = 16;
+    }
+    uint64_t used = tm_load(&early_used);
+    for (;;) {
+        uintptr_t base = (uintptr_t)tm_early_buffer;
+        uintptr_t block = (base + used + 16 + alignment - 1) & ~(uintptr_t)(alignment - 1);
+        uint64_t end = (block - base + size + 15) & ~UINT64_C(15);
+        if (end > TM_EARLY_SIZE) {
+            return NULL;
+        }
+        if (tm_swap_if(&early_used, used, end)) {
+            memcpy((char *)block - 16, &size, sizeof(size));
+            return (void *)block;
+        }
+        used = tm_load(&early_used);
+    }
+}
+
+size_t tm_early_size(const void *block)
+{
+    size_t size;
+    memcpy(&size, (const char *)block - 16, sizeof(size));
+    return size;
+}

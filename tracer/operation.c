@@ -1,0 +1,219 @@
+#include "operation.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "blocks.h"
+#include "control.h"
+#include "host/system.h"
+#include "tables/stacks.h"
+#include "totals.h"
+
+/* glibc calls destructors at most this often, and ours wants to be the last: others may free. */
+#define DESTRUCTOR_ROUNDS 4
+
+_Thread_local struct tm_local tm_local;
+
+uintptr_t tm_allocator_start, tm_allocator_size;
+
+#pragma weak __libc_single_threaded
+extern char __libc_single_threaded;
+static const char never_single;
+const char *tm_single_threaded = &never_single;
+
+static pthread_key_t exit_key;
+static bool has_exit_key;
+
+static void local_detach(struct tm_local *local)
+{
+    uint64_t index = local->index;
+    local->thread = NULL;
+    tm_barrier();
+    tm_thread_give(index);
+}
+
+static void thread_exits(void *value)
+{
+    struct tm_local *local = &tm_local;
+    if (++local->rounds < DESTRUCTOR_ROUNDS) {
+        pthread_setspecific(exit_key, value);
+        return;
+    }
+    local->ended = true;
+    if (local->thread && local->level == 0) {
+        local_detach(local);
+    }
+}
+
+bool tm_operation_init(void)
+{
+    if (&__libc_single_threaded) {
+        tm_single_threaded = &__libc_single_threaded;
+    }
+    has_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
+    return has_exit_key;
+}
+
+/* Gives the calling thread a slot. pthread_setspecific may call calloc: hence the mute. */
+static bool local_attach(struct tm_local *local)
+{
+    uint32_t level = local->level;
+    local->level = TM_LEVEL_MUTED;
+    uint64_t index = tm_thread_take(tm_system_tid());
+    bool taken = index != TM_REGION_FULL;
+    if (taken) {
+        local->index = index;
+        local->private = tm_thread_private_of(index);
+        struct tm_thread *thread = tm_thread_at(index);
+        local->nested = thread->operations[1].generation != 0; /* by the slot's owner before */
+        tm_barrier();
+        local->thread = thread;
+        if (has_exit_key && !local->ended) {
+            pthread_setspecific(exit_key, local);
+        }
+        tm_totals_attach(index);
+    }
+    local->level = level;
+    return taken;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Nesting
+ */
+
+static bool stack_has(const stack_t *stack, uintptr_t address)
+{
+    return address - (uintptr_t)stack->ss_sp < stack->ss_size;
+}
+
+/* Was the operation left by longjmp? It was, when the caller's frame that it noted is below the one that calls now: a
+ * handler that interrupted it would be lower still. Stacks other than the one that is in use cannot be compared. */
+static bool operation_is_abandoned(const struct tm_operation *operation, uintptr_t sp)
+{
+    stack_t stack = { .ss_flags = SS_DISABLE };
+    tm_system(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0);
+    bool has_alternate = (stack.ss_flags & SS_DISABLE) == 0;
+    bool was_alternate = has_alternate && stack_has(&stack, operation->stack_pointer);
+    bool is_alternate = has_alternate && stack_has(&stack, sp);
+    if (was_alternate != is_alternate) {
+        return was_alternate;
+    }
+    return sp >= operation->stack_pointer;
+}
+
+/* Level of an operation that begins now; operations that were left by longjmp are settled. */
+static uint32_t level_now(struct tm_local *local, uintptr_t sp)
+{
+    uint32_t level = local->level;
+    while (level > 0) {
+        struct tm_operation *operation = &local->thread->operations[level - 1];
+        if (!operation_is_abandoned(operation, sp)) {
+            break;
+        }
+        tm_operation_settle(operation);
+        level--;
+    }
+    return level;
+}
+
+static bool has_room(struct tm_local *local, uint32_t level)
+{
+    uint32_t limit = tm_root->traceback_limit;
+    if (local->private->capacity < limit && level == 0) {
+        tm_thread_make_room(local->private, limit);
+    }
+    return local->private->capacity != 0;
+}
+
+bool tm_enter_slowly(struct tm_call *call, const struct tm_walk_start *caller)
+{
+    struct tm_root *root = tm_root;
+    struct tm_local *local = &tm_local;
+    call->lost = false;
+    if (local->level == TM_LEVEL_MUTED) {
+        return false;
+    }
+    if (tm_load(&root->request) != TM_REQUEST_NONE) {
+        tm_control_obey();
+    }
+    if (tm_load_acquire(&root->state) != TM_STATE_TRACING) {
+        return false;
+    }
+    call->lost = true;
+    call->generation = tm_load(&root->generation);
+    if (!local->thread && !local_attach(local)) {
+        return false;
+    }
+    uint32_t level = local->level ? level_now(local, caller->sp) : 0;
+    if (level > 0 && caller->pc - tm_allocator_start < tm_allocator_size) {
+        call->lost = false;
+        return false;
+    }
+    if (level >= TM_OPERATION_LEVELS || !has_room(local, level)) {
+        return false;
+    }
+    call->local = local;
+    call->operation = &local->thread->operations[level];
+    call->operation->stack_pointer = caller->sp;
+    tm_barrier();
+    local->level = level + 1;
+    tm_barrier();
+    local->nested = local->nested || level > 0;
+    call->level = level;
+    call->generation = tm_load(&root->generation);
+    call->alone = *tm_single_threaded;
+    call->lost = false;
+    return true;
+}
+
+void tm_leave_ended(struct tm_local *local)
+{
+    if (local->level == 0 && local->thread) {
+        local_detach(local);
+    }
+}
+
+void tm_walk(struct tm_call *call, const struct tm_walk_start *caller)
+{
+    struct tm_thread_private *private = call->local->private;
+    uint32_t limit = tm_root->traceback_limit;
+    struct tm_walk walk = {
+        .frames = private->frames + (size_t)call->level * private->capacity,
+        .limit = limit < private->capacity ? limit : private->capacity,
+    };
+    tm_unwind(caller, &walk);
+    uint16_t total = walk.flags & TM_STACK_NO_DEPTH ? 0 : (uint16_t)walk.total;
+    call->stack = tm_stack_intern(walk.frames, walk.count, total, walk.flags);
+}
+
+void tm_drop(uint64_t size)
+{
+    struct tm_thread *thread = tm_local.thread;
+    tm_add(thread ? &thread->dropped_count : &tm_root->dropped_count, 1);
+    tm_add(thread ? &thread->dropped_size : &tm_root->dropped_size, size);
+}
+
+void tm_remove_lost(uint64_t size, uint64_t generation)
+{
+    struct tm_operation *operation = &tm_thread_at(TM_THREAD_SPARE)->operations[0];
+    if (tm_load(&operation->generation) == generation) {
+        tm_add(&operation->freed_count, 1);
+        tm_add(&operation->freed_size, size);
+    }
+}
+
+void tm_operation_forked(void)
+{
+    struct tm_local *local = &tm_local;
+    struct tm_thread *thread;
+    for (uint64_t i = TM_THREAD_SPARE + 1; (thread = tm_thread_at(i)); i++) {
+        if (thread == local->thread) {
+            tm_store(&thread->tid, tm_system_tid());
+        } else if (tm_load(&thread->state) == TM_THREAD_USED) {
+            for (int level = TM_OPERATION_LEVELS - 1; level >= 0; level--) {
+                tm_operation_settle(&thread->operations[level]);
+            }
+            tm_thread_give(i);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+#include "wide.h"
+
+#include "region.h"
+
+#define SEGMENT_SHIFT 10
+#define LEVELS        17
+#define RUN           16
+
+static struct tm_region *wide;
+bool tm_wide_has_malloc;
+
+bool tm_wide_init(void)
+{
+    static const struct tm_region_shape shape = {
+        .kind = TM_REGION_WIDE,
+        .element_size = sizeof(struct tm_wide),
+        .segment_shift = SEGMENT_SHIFT,
+        .directory_bits = 8,
+        .middle_bits = 9,
+        .count = UINT64_MAX,
+    };
+    wide = tm_region_create(&shape);
+    return wide != NULL;
+}
+
+static uint64_t key_hash(uint32_t domain, uint64_t address)
+{
+    uint64_t hash = (address ^ (uint64_t)domain << 32) * UINT64_C(0x9e3779b97f4a7c15) + domain;
+    hash = (hash ^ (hash >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+    return hash ^ (hash >> 32);
+}
+
+/* First element of the key's segment in a level; level n has 1 << n segments behind those of the levels before. */
+static uint64_t segment_start(uint64_t hash, unsigned level)
+{
+    uint64_t segment = ((UINT64_C(1) << level) - 1) + (hash >> SEGMENT_SHIFT & ((UINT64_C(1) << level) - 1));
+    return segment << SEGMENT_SHIFT;
+}
+
+static uint64_t run_position(uint64_t hash, unsigned probe)
+{
+    return (hash + probe) & ((UINT64_C(1) << SEGMENT_SHIFT) - 1);
+}
+
+static uint64_t live_state(uint64_t generation)
+{
+    return TM_WIDE_LIVE | generation << 8;
+}
+
+struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation)
+{
+    uint64_t hash = key_hash(domain, address);
+    for (unsigned level = 0; level < LEVELS; level++) {
+        struct tm_wide *segment = tm_region_find(wide, segment_start(hash, level));
+        if (!segment) {
+            return NULL;
+        }
+        for (unsigned probe = 0; probe < RUN; probe++) {
+            struct tm_wide *entry = &segment[run_position(hash, probe)];
+            uint64_t state = tm_load_acquire(&entry->state);
+            if (state == TM_WIDE_EMPTY) {
+                return NULL;
+            }
+            if (state == live_state(generation) && entry->address == address && entry->domain == domain) {
+                return entry;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* May this entry be taken? Those of older generations are void. */
+static bool state_is_vacant(uint64_t state, uint64_t generation)
+{
+    return state == TM_WIDE_EMPTY || (state & 0xff) == TM_WIDE_DEAD ||
+           ((state & 0xff) == TM_WIDE_LIVE && state >> 8 != generation);
+}
+
+static struct tm_wide *segment_claim(struct tm_wide *segment, uint64_t hash, uint64_t generation)
+{
+    for (unsigned probe = 0; probe < RUN; probe++) {
+        struct tm_wide *entry = &segment[run_position(hash, probe)];
+        uint64_t state = tm_load(&entry->state);
+        if (state_is_vacant(state, generation) && tm_swap_if(&entry->state, state, TM_WIDE_BUSY)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct tm_wide *tm_wide_claim(uint32_t domain, uint64_t address, uint64_t generation)
+{
+    uint64_t hash = key_hash(domain, address);
+    for (unsigned level = 0; level < LEVELS; level++) {
+        struct tm_wide *segment = tm_region_make(wide, segment_start(hash, level));
+        if (!segment) {
+            return NULL;
+        }
+        struct tm_wide *entry = segment_claim(segment, hash, generation);
+        if (entry) {
+            entry->domain = domain;
+            entry->address = address;
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+void tm_wide_publish(struct tm_wide *entry, uint64_t generation)
+{
+    if (entry->domain == 0) {
+        tm_store(&tm_wide_has_malloc, true);
+    }
+    tm_publish(&entry->state, live_state(generation));
+}
+
+bool tm_wide_hold(struct tm_wide *entry, uint64_t generation)
+{
+    return tm_swap_if(&entry->state, live_state(generation), TM_WIDE_BUSY);
+}
+
+bool tm_wide_remove(struct tm_wide *entry, uint64_t generation)
+{
+    return tm_swap_if(&entry->state, live_state(generation), TM_WIDE_DEAD);
+}
+
+void tm_wide_drop(struct tm_wide *entry)
+{
+    tm_publish(&entry->state, TM_WIDE_DEAD);
+}

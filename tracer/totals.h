@@ -1,0 +1,65 @@
+/* totals.h: the memory that is traced, and its peak.
+ *
+ * Every thread counts in its slot; what readers show as current is the sum. The peak is stored when memory falls after it
+ * was reached (until then current is the peak), and the epoch advances with it, so that each stack can keep what it held
+ * then. While one thread has ever allocated, that thread's counters are the process's and the peak is exact. With several,
+ * a thread folds what it has gained or lost into the root's `current` whenever that is TM_FOLD_BYTES or more.
+ */
+#ifndef TM_TOTALS_H
+#define TM_TOTALS_H
+
+#include "operation.h"
+#include "tables/root.h"
+
+#define TM_FOLD_BYTES (UINT64_C(64) << 10)
+
+struct tm_totals {
+    bool single;   /* one thread at most has ever had a slot */
+    uint64_t base; /* bytes that other slots contribute while `single`: of the parent's threads, in a fork's child */
+};
+extern struct tm_totals tm_totals;
+
+/* A thread got a slot. The second one ends the exact mode. */
+void tm_totals_attach(uint64_t index);
+
+/* In the child of a fork: one thread again, whose slot is `index`. */
+void tm_totals_forked(uint64_t index);
+
+/* A generation begins: nothing is traced yet. */
+void tm_totals_reset(void);
+
+/* Makes the peak what is traced now. */
+void tm_totals_reset_peak(void);
+
+/* Sum over all threads of this generation. */
+uint64_t tm_totals_current(void);
+
+/* Bytes that the operations which the calling thread has completed in this generation leave. */
+uint64_t tm_totals_of_thread(const struct tm_call *call);
+
+void tm_totals_note_peak(uint64_t size);
+void tm_totals_fold(const struct tm_call *call);
+
+/* To be called when an operation that takes memory away has begun, before it changes counters. */
+static inline void tm_totals_before_fall(const struct tm_call *call)
+{
+    if (TM_UNLIKELY(!tm_totals.single)) {
+        return;
+    }
+    const uint64_t *before = call->operation->before;
+    uint64_t own = TM_LIKELY(!call->local->nested) ? before[1] - before[3] : tm_totals_of_thread(call);
+    uint64_t current = tm_totals.base + own;
+    if (TM_UNLIKELY((int64_t)(current - tm_load(&tm_root->peak)) > 0)) {
+        tm_totals_note_peak(current);
+    }
+}
+
+/* To be called when the thread's counters have changed. */
+static inline void tm_totals_changed(const struct tm_call *call)
+{
+    if (TM_UNLIKELY(!tm_totals.single)) {
+        tm_totals_fold(call);
+    }
+}
+
+#endif
