@@ -186,7 +186,8 @@ static bool operands_check(const struct command *command, const struct ca_option
 {
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
-        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", wanted > 1 ? "two core files" : "a core file", command->operands);
+        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", wanted > 1 ? "two core files" : "a core file",
+                       wanted < command->sources ? "OLD" : command->operands);
     }
     if (options->operands.count == wanted) {
         return true;

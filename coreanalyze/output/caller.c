@@ -158,6 +158,9 @@ static void shares_choose(struct search *search, uint32_t *callers)
         search->shares[i].filename = ca_snapshot_string(search->snapshot, frame->filename);
         search->shares[i].lineno = frame->lineno;
     }
+    if (search->share_count == 0) {
+        return;
+    }
     qsort(search->shares, search->share_count, sizeof *search->shares, share_compare_caller);
     const struct share *shares = search->shares;
     size_t best_index = SIZE_MAX;
