@@ -21,9 +21,9 @@ static bool is_function(const GElf_Sym *symbol, GElf_Word section)
            (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
 }
 
-/* "_start" and "__libc_malloc", but not "_ZN..." */
-static bool is_reserved_name(const char *name)
+bool ca_symbol_is_reserved(const struct ca_symbol *symbol)
 {
+    const char *name = symbol->name;
     bool mangled = name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
     return name[0] == '_' && !mangled;
 }
@@ -45,7 +45,7 @@ static int compare_names(const struct ca_symbol *left, const struct ca_symbol *r
     if (left->local != right->local) {
         return left->local ? -1 : 1;
     }
-    bool left_reserved = is_reserved_name(left->name), right_reserved = is_reserved_name(right->name);
+    bool left_reserved = ca_symbol_is_reserved(left), right_reserved = ca_symbol_is_reserved(right);
     if (left_reserved != right_reserved) {
         return left_reserved ? -1 : 1;
     }

@@ -27,4 +27,7 @@ void ca_symbol_table_deinit(struct ca_symbol_table *table);
  * one range, the best name for display last. NULL = none. */
 const struct ca_symbol *ca_symbol_table_find(const struct ca_symbol_table *table, uint64_t address, size_t *ret_count);
 
+/* Whether the name is one that the implementation keeps to itself: "_start" and "__libc_malloc", but not "_ZN...". */
+bool ca_symbol_is_reserved(const struct ca_symbol *symbol);
+
 #endif

@@ -160,35 +160,47 @@ const char *ca_symbolizer_problem(const struct ca_symbolizer *symbolizer, uint32
 
 /* ------------------------------------------------------------------------------------------------------ positions */
 
-/* The physical function's names: the symbol table's best one, else the DWARF's. Symbols come first so that a function is called
- * the same with debug information and without (glibc's DWARF says __libc_malloc). */
+/* Which of a function's symbols names it: the symbol table's best one, so that it is called the same with debug information and
+ * without (glibc's DWARF says __libc_malloc), unless the DWARF's name is as good: where the compiler has merged equal functions,
+ * the line belongs to that one. */
+static size_t symbol_choose(const struct ca_symbol *symbols, const char *const *names, size_t count, const char *dwarf_name)
+{
+    size_t best = count - 1;
+    for (size_t i = 0; dwarf_name && i < count; i++) {
+        if (names[i] == dwarf_name && ca_symbol_is_reserved(&symbols[i]) <= ca_symbol_is_reserved(&symbols[best])) {
+            return i;
+        }
+    }
+    return best;
+}
+
+/* The physical function's name and aliases. position->function is the DWARF's name, NULL when it has none. */
 static void position_name(struct ca_symbolizer *symbolizer, const struct module_state *state, uint64_t address,
                           struct ca_position *position)
 {
     struct ca_pool *pool = &symbolizer->pool;
-    size_t count = 0;
+    size_t count = 0, used = 0;
     const struct ca_symbol *symbols = ca_symbol_table_find(&state->symbol_table, address, &count);
-    if (!symbols) {
+    const char **names = symbols ? ca_pool_allocate(pool, (count + 2) * sizeof(*names)) : NULL;
+    for (size_t i = 0; names && i < count; i++) {
+        names[i] = ca_function_name(pool, symbols[i].name);
+    }
+    if (!names || pool->failed) {
         return;
     }
-    const char *other = position->function;
-    position->function = ca_function_name(pool, symbols[count - 1].name);
-    if (count == 1 && (!other || other == position->function)) {
-        return;
+    const char *dwarf_name = position->function;
+    position->function = names[symbol_choose(symbols, names, count, dwarf_name)];
+    for (size_t i = 0; i < count; i++) {
+        dwarf_name = names[i] == dwarf_name ? NULL : dwarf_name;
+        if (names[i] != position->function) {
+            names[used++] = names[i];
+        }
     }
-    const char **aliases = ca_pool_allocate(pool, (count + 1) * sizeof(*aliases));
-    size_t used = 0;
-    for (size_t i = 0; aliases && i + 1 < count; i++) {
-        aliases[used] = ca_function_name(pool, symbols[i].name);
-        used += aliases[used] && aliases[used] != position->function ? 1 : 0;
+    if (dwarf_name) {
+        names[used++] = dwarf_name;
     }
-    if (aliases && other && other != position->function) {
-        aliases[used++] = other;
-    }
-    if (aliases && used > 0) {
-        aliases[used] = NULL;
-        position->aliases = aliases;
-    }
+    names[used] = NULL;
+    position->aliases = used > 0 ? names : NULL;
 }
 
 /* MODULE(FUNCTION) or MODULE(+0xOFFSET), for a position without line information. */
