@@ -204,6 +204,44 @@ static bool wide_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
+/* Elements that are not live bear no generation. A realloc in place claims a second one for the same address: that is known by
+ * what the operation writes into it. */
+static bool held_in_region(struct ca_table *table, const struct ca_region *region, const struct tm_operation *operation, uint32_t state,
+                           struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error)
+{
+    void *array;
+    size_t count;
+    if (!ca_region_copy(table->internal->source, region, sizeof(struct tm_wide), &array, &count, ret_error)) {
+        return false;
+    }
+    const struct tm_wide *elements = array;
+    for (size_t i = 0; i < count; i++) {
+        const struct tm_wide *wide = &elements[i];
+        bool own = wide->size == operation->size && wide->stack == operation->stack;
+        if ((wide->state & 0xff) == state && wide->domain == operation->domain && wide->address == operation->address && wide->stack &&
+            (!*ret_found || !own)) {
+            *ret_block = (struct ca_block){.address = wide->address, .size = wide->size, .domain = wide->domain, .stack = wide->stack};
+            *ret_found = true;
+        }
+    }
+    free(array);
+    return true;
+}
+
+bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
+                  bool *ret_found, struct ca_error **ret_error)
+{
+    const struct ca_table_private *internal = table->internal;
+    *ret_found = false;
+    for (size_t r = 0; r < internal->region_count; r++) {
+        if (internal->regions[r].header.kind == TM_REGION_WIDE &&
+            !held_in_region(table, &internal->regions[r], operation, state, ret_block, ret_found, ret_error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------------------------------------------ one block */
 
 /* The LIVE element for an address; false in *ret_found = its segment does not exist or cannot be read. */
@@ -431,7 +469,7 @@ struct walk {
     struct scan scan;
     bool (*each)(void *context, const struct ca_block *block);
     void *context;
-    struct ca_block *extra; /* blocks of domain 0 that have no live word, by address */
+    struct ca_block *extra; /* blocks that have no live word, by domain and address */
     size_t extra_count, extra_next;
     bool ended;
     bool detail;
@@ -445,9 +483,11 @@ static bool walk_emit(struct walk *walk, struct ca_block block)
     return !walk->ended;
 }
 
-static bool walk_emit_extra(struct walk *walk, uint64_t below)
+/* Those that come before domain 0's block at this address. */
+static bool walk_emit_extra(struct walk *walk, uint64_t address)
 {
-    while (walk->extra_next < walk->extra_count && walk->extra[walk->extra_next].address < below) {
+    while (walk->extra_next < walk->extra_count && walk->extra[walk->extra_next].domain == 0 &&
+           walk->extra[walk->extra_next].address < address) {
         if (!walk_emit(walk, walk->extra[walk->extra_next++])) {
             return false;
         }
@@ -489,14 +529,11 @@ static bool walk_segment(void *context, const struct ca_region *region, uint64_t
     return true;
 }
 
-/* Blocks of domain 0 beside the live words: WIDE's and the overlay's. */
+/* Blocks beside the live words: WIDE's and the overlay's. */
 static bool walk_collect_extra(struct walk *walk, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = walk->scan.table->internal;
-    size_t wide = 0;
-    while (wide < internal->wide_count && internal->wide[wide].domain == 0) {
-        wide++;
-    }
+    size_t wide = internal->wide_count;
     walk->extra_count = wide + internal->overlay_count;
     walk->extra = malloc((walk->extra_count ? walk->extra_count : 1) * sizeof(*walk->extra));
     if (!walk->extra) {
@@ -514,7 +551,6 @@ static bool walk_collect_extra(struct walk *walk, struct ca_error **ret_error)
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block), void *context,
                          struct ca_error **ret_error)
 {
-    struct ca_table_private *internal = table->internal;
     struct walk walk = {
         .scan = {.table = table},
         .each = each,
@@ -525,13 +561,8 @@ bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, con
         return false;
     }
     bool good = live_visit(table, walk_segment, &walk, ret_error);
-    if (good && !walk.ended) {
-        walk_emit_extra(&walk, UINT64_MAX);
-    }
-    for (size_t i = 0; good && !walk.ended && i < internal->wide_count; i++) {
-        if (internal->wide[i].domain != 0) {
-            walk_emit(&walk, internal->wide[i]);
-        }
+    while (good && !walk.ended && walk.extra_next < walk.extra_count) {
+        walk_emit(&walk, walk.extra[walk.extra_next++]);
     }
     free(walk.extra);
     if (good && !walk.ended) {
@@ -558,24 +589,39 @@ static bool find_any(void *context, const struct ca_region *region, uint64_t ind
     return true;
 }
 
+static int compare_domains(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
 bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
-    struct weighing any = {.scan = {.table = table, .blocks = internal->overlay_count}};
-    if (!wide_read(table, ret_error) || (!any.scan.blocks && !live_visit(table, find_any, &any, ret_error))) {
+    struct weighing any = {.scan = {.table = table}};
+    if (!wide_read(table, ret_error) || !live_visit(table, find_any, &any, ret_error)) {
         return false;
     }
-    uint32_t *domains = malloc((internal->wide_count + 1) * sizeof(*domains));
+    uint32_t *domains = malloc((internal->wide_count + internal->overlay_count + 1) * sizeof(*domains));
     if (!domains) {
         return ca_fail_memory(ret_error);
     }
-    size_t count = 0;
+    size_t all = 0, count = 0;
     if (any.scan.blocks) {
-        domains[count++] = 0;
+        domains[all++] = 0;
     }
     for (size_t i = 0; i < internal->wide_count; i++) {
-        if (count == 0 || domains[count - 1] != internal->wide[i].domain) {
-            domains[count++] = internal->wide[i].domain;
+        domains[all++] = internal->wide[i].domain;
+    }
+    for (size_t i = 0; i < internal->overlay_count; i++) {
+        domains[all++] = internal->overlay[i].domain;
+    }
+    if (all) {
+        qsort(domains, all, sizeof(*domains), compare_domains);
+    }
+    for (size_t i = 0; i < all; i++) {
+        if (count == 0 || domains[count - 1] != domains[i]) {
+            domains[count++] = domains[i];
         }
     }
     *ret_domains = domains;

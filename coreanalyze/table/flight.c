@@ -1,8 +1,8 @@
 /* flight.c: operations that threads were in the middle of when they were stopped.
  *
  * Each is shown as done or as not begun, by the rules at struct tm_operation in layout.h, and the totals are made to agree: what the
- * thread's counters were before it, plus the operation if it is shown as done. So no instruction at which a thread may have stopped
- * between its table and its counters makes a difference. */
+ * thread's counters were before it, plus the operation if it is shown as done. So it makes no difference at which instruction
+ * between table and counters a thread was stopped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,63 +31,81 @@ static uint32_t entry_stack(uint64_t entry)
     return (uint32_t)(entry >> TM_LIVE_STACK_SHIFT) & TM_LIVE_STACK_MAX;
 }
 
-/* The word that the operation found at its old address, if it was a trace of the present generation. */
-static uint64_t entry_of(const struct ca_table *table, const struct tm_operation *operation)
+static void show_after(struct decision *decision, uint64_t allocated_size, bool freed, uint64_t freed_size)
 {
-    bool odd = table->root.generation & 1;
-    uint64_t entry = operation->entry;
-    return table->internal->traced && entry && !(entry & TM_LIVE_GENERATION) == !odd ? entry : 0;
+    decision->shown.after = true;
+    decision->effect = (struct effect){1, allocated_size, freed, freed ? freed_size : 0};
 }
 
-/* A block that an operation has entered. */
-static bool decide_entered(struct ca_table *table, const struct tm_operation *operation, uint64_t address, struct decision *decision,
-                           struct ca_error **ret_error)
+static bool decide_allocate(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
+                            struct ca_error **ret_error)
 {
     struct ca_block block;
     bool found = false;
-    if (address && !ca_block_at(table, operation->domain, address, &block, &found, ret_error)) {
+    if (operation->new_address && !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
         return false;
     }
     if (found) {
-        decision->shown.after = true;
-        decision->shown.ambiguous = operation->stack && (block.stack != operation->stack || block.size != operation->size);
-        decision->effect.allocated_count = 1;
-        decision->effect.allocated_size = block.size;
+        show_after(decision, block.size, false, 0);
+        decision->shown.ambiguous = block.stack != operation->stack || block.size != operation->size;
     }
     return true;
 }
 
-/* Bytes that this operation has taken off, where only its thread's counters know: a block of WIDE that is not there any more. */
-static uint64_t freed_by_counters(const struct tm_operation *operation)
-{
-    return operation->freed_count != operation->before[2] ? operation->freed_size - operation->before[3] : operation->size;
-}
-
-/* A block that an operation takes away. `entry` 0 = it was not traced in domain 0's words. */
-static bool decide_removed(struct ca_table *table, const struct tm_operation *operation, uint64_t entry, struct decision *decision,
-                           struct ca_error **ret_error)
+/* FREE and UNTRACK: done when the record is gone. */
+static bool decide_remove(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
+                          struct ca_error **ret_error)
 {
     struct ca_block block;
-    bool wide = operation->domain != 0 || entry_size(entry) == TM_LIVE_SIZE_WIDE, there = false;
-    if (!wide && !entry) {
-        return true;
-    }
-    if (wide) {
-        if (!ca_block_at(table, operation->domain, operation->address, &block, &there, ret_error)) {
-            return false;
-        }
-    } else {
-        uint64_t word;
+    uint64_t word;
+    bool there = false;
+    if (operation->code == TM_OPERATION_FREE && operation->entry) {
         if (!ca_live_word(table, operation->address, &word, ret_error)) {
             return false;
         }
-        there = word == entry;
+        there = word == operation->entry;
+    } else if (!ca_block_at(table, operation->domain, operation->address, &block, &there, ret_error)) {
+        return false;
     }
-    bool was_there = !wide || there || operation->freed_count != operation->before[2] || entry;
-    if (!there && was_there) {
+    if (!there) {
         decision->shown.after = true;
-        decision->effect.freed_count = 1;
-        decision->effect.freed_size = wide ? freed_by_counters(operation) : entry_size(entry);
+        uint64_t size = operation->code == TM_OPERATION_FREE && operation->entry ? entry_size(operation->entry) : operation->size;
+        decision->effect = (struct effect){.freed_count = 1, .freed_size = size};
+    }
+    return true;
+}
+
+static void add_overlay(struct decision *decision, uint32_t domain, uint64_t address, uint64_t size, uint32_t stack)
+{
+    decision->has_overlay = true;
+    decision->overlay = (struct ca_block){.domain = domain, .address = address, .size = size, .stack = stack};
+}
+
+/* The old block of a realloc that is shown as not yet done. */
+static bool decide_old_block(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
+                             struct ca_error **ret_error)
+{
+    struct ca_block old;
+    uint64_t word;
+    bool found;
+    if (operation->entry == 0) {
+        if (!ca_wide_held(table, operation, TM_WIDE_BUSY, &old, &found, ret_error)) {
+            return false;
+        }
+        if (found) {
+            add_overlay(decision, old.domain, old.address, old.size, old.stack);
+        }
+        return true;
+    }
+    if (!ca_live_word(table, operation->address, &word, ret_error)) {
+        return false;
+    }
+    if (word == 0) {
+        add_overlay(decision, 0, operation->address, entry_size(operation->entry), entry_stack(operation->entry));
+    } else if (word != operation->entry) {
+        /* Another thread was given the memory: this thread has its new block, and nobody knows where. */
+        decision->shown.ambiguous = true;
+        decision->effect = (struct effect){.freed_count = 1, .freed_size = entry_size(operation->entry)};
     }
     return true;
 }
@@ -95,38 +113,36 @@ static bool decide_removed(struct ca_table *table, const struct tm_operation *op
 static bool decide_reallocate(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
                               struct ca_error **ret_error)
 {
-    uint64_t entry = entry_of(table, operation), word;
-    struct ca_block block;
-    bool found = false;
+    struct ca_block block, old = {.size = entry_size(operation->entry)};
+    bool found = false, known = true;
     if (operation->new_address && !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
         return false;
     }
-    bool wide = entry_size(entry) == TM_LIVE_SIZE_WIDE;
-    if (found && block.stack == operation->stack && block.size == operation->size) {
-        decision->shown.after = true;
-        decision->effect = (struct effect){
-            .allocated_count = 1,
-            .allocated_size = block.size,
-            .freed_count = entry != 0,
-            .freed_size = wide ? freed_by_counters(operation) : entry_size(entry),
-        };
-        return true;
+    if (!found || block.stack != operation->stack || block.size != operation->size) {
+        return decide_old_block(table, operation, decision, ret_error);
     }
-    if (!entry || wide) {
-        return true;
-    }
-    if (!ca_live_word(table, operation->address, &word, ret_error)) {
+    if (operation->entry == 0 && (!ca_wide_held(table, operation, TM_WIDE_BUSY, &old, &known, ret_error) ||
+                                  (!known && !ca_wide_held(table, operation, TM_WIDE_DEAD, &old, &known, ret_error)))) {
         return false;
     }
-    if (word != entry) {
-        /* Another thread may have been given the old address since: then this one has a new block and nobody knows where. */
-        decision->shown.ambiguous = word != 0 && operation->address != operation->new_address;
-        decision->has_overlay = true;
-        decision->overlay = (struct ca_block){
-            .address = operation->address,
-            .size = entry_size(entry),
-            .stack = entry_stack(entry),
-        };
+    decision->shown.ambiguous = !known;
+    show_after(decision, block.size, known, old.size);
+    return true;
+}
+
+static bool decide_track(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
+                         struct ca_error **ret_error)
+{
+    struct ca_block block;
+    bool found, replaces = operation->flags & TM_OPERATION_REPLACES;
+    if (!ca_block_at(table, operation->domain, operation->address, &block, &found, ret_error)) {
+        return false;
+    }
+    if (found && block.stack == operation->stack && block.size == operation->size) {
+        show_after(decision, block.size, replaces, operation->entry);
+    } else if (!found && replaces) {
+        show_after(decision, operation->size, true, operation->entry);
+        add_overlay(decision, operation->domain, operation->address, operation->size, operation->stack);
     }
     return true;
 }
@@ -135,16 +151,14 @@ static bool decide(struct ca_table *table, const struct tm_operation *operation,
 {
     switch (operation->code) {
     case TM_OPERATION_ALLOCATE:
-        return decide_entered(table, operation, operation->new_address, decision, ret_error);
+        return decide_allocate(table, operation, decision, ret_error);
     case TM_OPERATION_FREE:
-        return decide_removed(table, operation, entry_of(table, operation), decision, ret_error);
+    case TM_OPERATION_UNTRACK:
+        return decide_remove(table, operation, decision, ret_error);
     case TM_OPERATION_REALLOCATE:
         return decide_reallocate(table, operation, decision, ret_error);
     case TM_OPERATION_TRACK:
-        return decide_entered(table, operation, operation->new_address ? operation->new_address : operation->address, decision,
-                              ret_error);
-    case TM_OPERATION_UNTRACK:
-        return decide_removed(table, operation, 0, decision, ret_error);
+        return decide_track(table, operation, decision, ret_error);
     default:
         return true;
     }
@@ -188,27 +202,53 @@ struct totals {
     uint64_t count, size; /* modulo 2^64: a thread frees what another allocated */
 };
 
-static bool decision_keep(struct ca_table *table, const struct decision *decision, bool stale, struct ca_error **ret_error)
+static bool overlay_add(struct ca_table_private *internal, const struct ca_block *block, struct ca_error **ret_error)
 {
-    struct ca_table_private *internal = table->internal;
-    internal->busy = true;
-    if (decision->has_overlay) {
-        struct ca_block *grown = realloc(internal->overlay, (internal->overlay_count + 1) * sizeof(*grown));
-        if (!grown) {
-            return ca_fail_memory(ret_error);
-        }
-        internal->overlay = grown;
-        internal->overlay[internal->overlay_count++] = decision->overlay;
+    struct ca_block *grown = realloc(internal->overlay, (internal->overlay_count + 1) * sizeof(*grown));
+    if (!grown) {
+        return ca_fail_memory(ret_error);
     }
-    if (stale) {
-        return true;
-    }
+    internal->overlay = grown;
+    internal->overlay[internal->overlay_count++] = *block;
+    return true;
+}
+
+static bool in_flight_add(struct ca_table *table, const struct ca_in_flight *shown, struct ca_error **ret_error)
+{
     struct ca_in_flight *grown = realloc(table->in_flight, (table->in_flight_count + 1) * sizeof(*grown));
     if (!grown) {
         return ca_fail_memory(ret_error);
     }
     table->in_flight = grown;
-    table->in_flight[table->in_flight_count++] = decision->shown;
+    table->in_flight[table->in_flight_count++] = *shown;
+    return true;
+}
+
+static void totals_add(struct totals *totals, uint64_t count, uint64_t size)
+{
+    totals->count += count;
+    totals->size += size;
+}
+
+/* An operation that the tables and counters do not contain yet, or only in part. Its records are void if its generation is. */
+static bool operation_apply(struct ca_table *table, const struct tm_operation *operation, struct totals *totals,
+                            struct ca_in_flight *shown, struct ca_error **ret_error)
+{
+    struct ca_table_private *internal = table->internal;
+    struct decision decision = {.shown = *shown};
+    internal->busy = true;
+    if (!internal->traced || operation->generation != table->root.generation) {
+        return true;
+    }
+    if (!decide(table, operation, &decision, ret_error) ||
+        (decision.has_overlay && !overlay_add(internal, &decision.overlay, ret_error))) {
+        return false;
+    }
+    *shown = decision.shown;
+    const uint64_t *before = operation->before;
+    const struct effect *effect = &decision.effect;
+    totals_add(totals, before[0] - before[2], before[1] - before[3]);
+    totals_add(totals, effect->allocated_count - effect->freed_count, effect->allocated_size - effect->freed_size);
     return true;
 }
 
@@ -216,43 +256,29 @@ static bool operation_read(struct ca_table *table, const struct tm_thread *threa
                            struct ca_error **ret_error)
 {
     const struct tm_operation *operation = &thread->operations[level];
-    bool valid = operation->generation == table->root.generation && table->internal->traced;
-    if (operation->code == TM_OPERATION_NONE) {
-        if (valid) {
-            totals->count += operation->allocated_count - operation->freed_count;
-            totals->size += operation->allocated_size - operation->freed_size;
+    bool idle = operation->code == TM_OPERATION_NONE, done = operation->flags & TM_OPERATION_DONE;
+    struct ca_in_flight shown = {
+        .tid = thread->tid,
+        .level = level,
+        .code = operation->code,
+        .after = done,
+        .address = operation->address,
+        .new_address = operation->new_address,
+        .size = operation->size,
+    };
+    if (!idle && !done) {
+        if (!operation_apply(table, operation, totals, &shown, ret_error)) {
+            return false;
         }
+    } else if (operation->generation == table->root.generation && table->internal->traced) {
+        totals_add(totals, operation->allocated_count - operation->freed_count,
+                   operation->allocated_size - operation->freed_size);
+    }
+    if (idle || operation_is_stale(table, thread, operation)) {
         return true;
     }
-    if (operation->code > TM_OPERATION_CONTROL) {
-        table->coverage.rejected++;
-    }
-    struct decision decision = {
-        .shown = {
-            .tid = thread->tid,
-            .level = level,
-            .code = operation->code,
-            .address = operation->address,
-            .new_address = operation->new_address,
-            .size = operation->size,
-        },
-    };
-    if (!decide(table, operation, &decision, ret_error)) {
-        return false;
-    }
-    if (valid) {
-        totals->count += operation->before[0] - operation->before[2];
-        totals->size += operation->before[1] - operation->before[3];
-    }
-    totals->count += decision.effect.allocated_count - decision.effect.freed_count;
-    totals->size += decision.effect.allocated_size - decision.effect.freed_size;
-    return decision_keep(table, &decision, operation_is_stale(table, thread, operation), ret_error);
-}
-
-static int compare_blocks(const void *a, const void *b)
-{
-    const struct ca_block *left = a, *right = b;
-    return (left->address > right->address) - (left->address < right->address);
+    table->coverage.rejected += operation->code > TM_OPERATION_CONTROL;
+    return in_flight_add(table, &shown, ret_error);
 }
 
 bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error)
@@ -265,9 +291,6 @@ bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error)
                 return false;
             }
         }
-    }
-    if (internal->overlay_count) {
-        qsort(internal->overlay, internal->overlay_count, sizeof(*internal->overlay), compare_blocks);
     }
     /* Below 0 only where a table was cut or damaged */
     table->current = (int64_t)totals.size < 0 ? 0 : totals.size;

@@ -66,9 +66,9 @@ struct ca_table_private {
     size_t wide_count;
     bool wide_read;
 
-    struct ca_block *overlay; /* blocks that are live although their word is cleared: a realloc in flight. By address */
+    struct ca_block *overlay; /* blocks that are live although no record says so: of operations in flight */
     size_t overlay_count;
-    bool busy; /* some thread's slot has an operation, in flight or left by longjmp */
+    bool busy; /* some thread's slot has an operation that is not done, in flight or left by longjmp */
 
     uint64_t count_now; /* live blocks by the threads' counters, operations in flight as shown */
     bool scanned;       /* coverage.blocks and coverage.rejected hold what a scan of the blocks found */
@@ -81,6 +81,10 @@ bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, stru
                  struct ca_error **ret_error);
 /* The live word of an address; 0 = none, not readable, or of an older generation. */
 bool ca_live_word(struct ca_table *table, uint64_t address, uint64_t *ret_word, struct ca_error **ret_error);
+/* The WIDE element in this state (enum tm_wide_state) that a realloc has in its hands: the old block of its address, if it had no
+ * live word. */
+bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
+                  bool *ret_found, struct ca_error **ret_error);
 /* Newest time stamp of blocks and of the history of freed ones. */
 bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_error **ret_error);
 

@@ -80,7 +80,8 @@ static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
 /* Adds one shard's counters, with the peak values told apart from the live ones that stand for them. */
 static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct tm_stack_stats *to)
 {
-    bool own_peak = from->peak_epoch == table->root.peak_epoch && !table->internal->peak_is_now;
+    bool past = table->current <= table->root.peak && !table->internal->peak_is_now;
+    bool own_peak = past && from->peak_epoch == table->root.peak_epoch;
     to->live_count += from->live_count;
     to->live_size += from->live_size;
     to->total_count += from->total_count;
@@ -177,7 +178,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     coverage->dropped_size = table->root.dropped_size;
     state_read(table);
     if (!regions_read(table, ret_error) || !ca_stacks_read(table, ret_error) || !threads_read(table, ret_error) ||
-        !stats_read(table, ret_error) || !ca_flight_read(table, ret_error)) {
+        !ca_flight_read(table, ret_error) || !stats_read(table, ret_error)) {
         return false;
     }
     if ((table->root.features & TM_FEATURE_DETAIL) && !ca_blocks_newest(table, &table->newest_time, ret_error)) {

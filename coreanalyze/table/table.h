@@ -38,7 +38,7 @@ struct ca_in_flight {
     uint32_t level;
     uint32_t code;   /* enum tm_operation_code */
     bool after;      /* shown as already done */
-    bool ambiguous;  /* cannot be told: the answer is partial */
+    bool ambiguous;  /* cannot be told in full: the answer is partial */
     uint64_t address, new_address, size;
 };
 
@@ -64,7 +64,7 @@ struct ca_table {
     size_t frame_count;
     struct tm_stack *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
     size_t stack_count;
-    struct tm_stack_stats *stats; /* index = stack id, shards added up; NULL without TM_FEATURE_STATS */
+    struct tm_stack_stats *stats; /* index = stack id, shards added up, peak_* resolved; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;
     size_t in_flight_count;
     struct ca_coverage coverage; /* blocks: from counters until the blocks were read */

@@ -411,12 +411,37 @@ START_TEST(free_of_a_block_whose_address_another_thread_has_by_now)
 }
 END_TEST
 
-START_TEST(free_of_a_block_that_was_not_traced)
+/* Domain 0's block of 7 bytes at 0x2008 is in WIDE, element 0. */
+START_TEST(free_of_a_wide_block)
 {
     struct tm_operation *operation = begin(TM_OPERATION_FREE);
-    operation->address = 0x9000;
+    operation->address = 0x2008;
+    operation->size = 7;
     read_table();
     assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+    struct tm_wide *wide = image_element(image, TM_REGION_WIDE, 0);
+    wide->state = TM_WIDE_DEAD;
+    operation->freed_size += _i ? 7 : 0;
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS - 1, EXAMPLE_SIZE - 7);
+}
+END_TEST
+
+/* Once it is said to be done, only the counters count: the block's address may have been given to anybody. */
+START_TEST(done)
+{
+    struct tm_operation *operation = begin(TM_OPERATION_FREE);
+    operation->address = 0x1000;
+    operation->size = 100;
+    operation->entry = image_word(image, 0x1000, 100, 2);
+    operation->flags = TM_OPERATION_DONE;
+    operation->freed_count++;
+    operation->freed_size += 100;
+    image_count(image, 1, 100, 0, 0); /* another thread's block looks the same */
+    read_table();
+    assert_flight(true, false);
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
 }
 END_TEST
@@ -483,6 +508,9 @@ START_TEST(realloc_in_place_to_the_same)
     struct tm_operation *operation = begin_reallocate(0x1000);
     operation->size = 100;
     operation->stack = 2;
+    if (_i) {
+        image_clear_live(image, 0x1000);
+    }
     read_table();
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
 }
@@ -496,17 +524,69 @@ START_TEST(realloc_whose_old_address_another_thread_has_by_now)
     image_count(image, 1, 90, 0, 0);
     read_table();
     assert_flight(false, true);
-    assert_agreement(EXAMPLE_BLOCKS + 1, EXAMPLE_SIZE + 90);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE - 100 + 90);
 }
 END_TEST
 
-START_TEST(tracking)
+static struct tm_wide *begin_wide_reallocate(uint64_t new_address)
 {
-    struct tm_operation *operation = begin(TM_OPERATION_TRACK);
+    struct tm_operation *operation = begin_reallocate(new_address);
+    operation->address = 0x2008;
+    operation->entry = 0;
+    return image_element(image, TM_REGION_WIDE, 0);
+}
+
+START_TEST(realloc_of_a_wide_block)
+{
+    struct tm_wide *wide = begin_wide_reallocate(0);
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+    wide->state = TM_WIDE_BUSY; /* taken out */
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+    ck_assert_uint_eq(all_blocks().items[3].stack, 3);
+    begin_wide_reallocate(0x5000);
+    image_set_live(image, 0x5000, 300, 3);
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE - 7 + 300);
+    wide->state = TM_WIDE_DEAD;
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE - 7 + 300);
+}
+END_TEST
+
+/* Two elements of one address are held: the old block's and the new one's. */
+START_TEST(realloc_of_a_wide_block_in_place)
+{
+    begin_wide_reallocate(0x2008)->state = TM_WIDE_BUSY;
+    for (uint64_t i = 0; i < 2; i++) {
+        image_set_wide(image, 20 + i, 0, 0x2008, 300, 3);
+        struct tm_wide *claimed = image_element(image, TM_REGION_WIDE, 20 + i);
+        claimed->state = i ? TM_WIDE_DEAD : TM_WIDE_BUSY;
+    }
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+}
+END_TEST
+
+static struct tm_operation *begin_track(uint32_t code)
+{
+    struct tm_operation *operation = begin(code);
     operation->domain = 7;
     operation->address = 0x999;
     operation->size = 40;
     operation->stack = 2;
+    return operation;
+}
+
+START_TEST(tracking)
+{
+    begin_track(TM_OPERATION_TRACK);
     read_table();
     assert_flight(false, false);
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
@@ -514,6 +594,65 @@ START_TEST(tracking)
     read_table();
     assert_flight(true, false);
     assert_agreement(EXAMPLE_BLOCKS + 1, EXAMPLE_SIZE + 40);
+}
+END_TEST
+
+START_TEST(tracking_over_another_record)
+{
+    struct tm_operation *operation = begin_track(TM_OPERATION_TRACK);
+    operation->flags = TM_OPERATION_REPLACES;
+    operation->entry = 9;
+    operation->address = 0x123; /* 9 bytes of stack 3, the last block */
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+    struct tm_wide *wide = image_element(image, TM_REGION_WIDE, 6);
+    ck_assert_uint_eq(wide->address, 0x123);
+    wide->state = TM_WIDE_BUSY;
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE - 9 + 40);
+    struct blocks blocks = all_blocks();
+    ck_assert_uint_eq(blocks.items[EXAMPLE_BLOCKS - 1].address, 0x123);
+    ck_assert_uint_eq(blocks.items[EXAMPLE_BLOCKS - 1].domain, 7);
+    ck_assert_uint_eq(blocks.items[EXAMPLE_BLOCKS - 1].stack, 2);
+    image_set_wide(image, 6, 7, 0x123, 40, 2);
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE - 9 + 40);
+}
+END_TEST
+
+START_TEST(untracking)
+{
+    struct tm_operation *operation = begin_track(TM_OPERATION_UNTRACK);
+    operation->address = 0x123;
+    operation->size = 9;
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+    ((struct tm_wide *)image_element(image, TM_REGION_WIDE, 6))->state = TM_WIDE_DEAD;
+    read_table();
+    assert_flight(true, false);
+    assert_agreement(EXAMPLE_BLOCKS - 1, EXAMPLE_SIZE - 9);
+}
+END_TEST
+
+START_TEST(control_changes_nothing)
+{
+    begin(TM_OPERATION_CONTROL);
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+}
+END_TEST
+
+START_TEST(unknown_operation_is_rejected)
+{
+    begin(99);
+    read_table();
+    ck_assert_uint_eq(table->coverage.rejected, 1);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
 }
 END_TEST
 
@@ -648,6 +787,12 @@ START_TEST(shards_add_up_and_peaks_are_resolved)
     ck_assert_uint_eq(table->stats[2].peak_size, 1400);
     ck_assert_uint_eq(table->stats[3].peak_count, 6);
     ck_assert_uint_eq(table->stats[3].total_count, 12);
+    image->root->peak = EXAMPLE_SIZE - 1; /* now is a new peak, which is stored when memory falls */
+    read_table();
+    ck_assert_uint_eq(table->stats[2].peak_count, 6);
+    image->root->peak = EXAMPLE_SIZE;
+    read_table();
+    ck_assert_uint_eq(table->stats[2].peak_count, 140);
     image->root->request = TM_REQUEST_RESET_PEAK;
     read_table();
     ck_assert_uint_eq(table->stats[2].peak_count, 6);
@@ -963,14 +1108,21 @@ int main(void)
     tcase_add_test(cases, free_with_its_word_there);
     tcase_add_loop_test(cases, free_with_its_word_gone, 0, 3);
     tcase_add_test(cases, free_of_a_block_whose_address_another_thread_has_by_now);
-    tcase_add_test(cases, free_of_a_block_that_was_not_traced);
+    tcase_add_loop_test(cases, free_of_a_wide_block, 0, 2);
+    tcase_add_test(cases, done);
     tcase_add_test(cases, realloc_with_its_old_word_there);
     tcase_add_loop_test(cases, realloc_with_neither_word, 0, 2);
     tcase_add_loop_test(cases, realloc_that_moved, 0, 2);
     tcase_add_test(cases, realloc_in_place);
-    tcase_add_test(cases, realloc_in_place_to_the_same);
+    tcase_add_loop_test(cases, realloc_in_place_to_the_same, 0, 2);
     tcase_add_test(cases, realloc_whose_old_address_another_thread_has_by_now);
+    tcase_add_test(cases, realloc_of_a_wide_block);
+    tcase_add_test(cases, realloc_of_a_wide_block_in_place);
     tcase_add_test(cases, tracking);
+    tcase_add_test(cases, tracking_over_another_record);
+    tcase_add_test(cases, untracking);
+    tcase_add_test(cases, control_changes_nothing);
+    tcase_add_test(cases, unknown_operation_is_rejected);
     tcase_add_test(cases, every_level_counts);
     tcase_add_test(cases, an_operation_left_by_longjmp_is_not_in_flight);
     tcase_add_test(cases, an_operation_of_an_older_generation_counts_for_nothing);
