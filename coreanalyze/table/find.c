@@ -447,19 +447,20 @@ uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned r
     if (!ca_source_described(source, ret_error)) {
         return 0;
     }
+    /* The routes that every source has come first, so that a process and its core are read by the same one. */
     uint64_t hint = ca_source_table_hint(source);
     uint64_t root = 0;
-    enum ca_route route = CA_ROUTE_SYMBOL;
-    if ((routes & CA_ROUTE_SYMBOL) && hint) {
-        root = try_beacon(&search, hint);
-    }
-    if (!root && !search.failure && (routes & CA_ROUTE_PREFERRED)) {
-        route = CA_ROUTE_PREFERRED;
+    enum ca_route route = CA_ROUTE_PREFERRED;
+    if (routes & CA_ROUTE_PREFERRED) {
         root = try_root(&search, TM_PREFERRED_ADDRESS);
     }
     if (!root && !search.failure && (routes & CA_ROUTE_NOTE)) {
         route = CA_ROUTE_NOTE;
         root = find_by_notes(&search);
+    }
+    if (!root && !search.failure && (routes & CA_ROUTE_SYMBOL) && hint) {
+        route = CA_ROUTE_SYMBOL;
+        root = try_beacon(&search, hint);
     }
     if (!root && !search.failure && (routes & CA_ROUTE_SYMBOL)) {
         route = CA_ROUTE_SYMBOL;
