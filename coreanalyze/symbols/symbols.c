@@ -167,7 +167,8 @@ static size_t symbol_choose(const struct ca_symbol *symbols, const char *const *
 {
     size_t best = count - 1;
     for (size_t i = 0; dwarf_name && i < count; i++) {
-        if (names[i] == dwarf_name && ca_symbol_is_reserved(&symbols[i]) <= ca_symbol_is_reserved(&symbols[best])) {
+        if (names[i] == dwarf_name && symbols[i].local <= symbols[best].local &&
+            ca_symbol_is_reserved(&symbols[i]) <= ca_symbol_is_reserved(&symbols[best])) {
             return i;
         }
     }
