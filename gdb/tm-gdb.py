@@ -11,7 +11,8 @@ import gdb
 
 def _package_directory():
     """The directory that holds the package tm: ../python of an installed (or build) tree, else this one, of a checkout."""
-    here = os.path.dirname(os.path.abspath(__file__))
+    # Not __file__: in a script that another one sources, it is the other's.
+    here = os.path.dirname(os.path.abspath(_package_directory.__code__.co_filename))
     for directory in (os.path.join(os.path.dirname(here), "python"), here):
         if os.path.exists(os.path.join(directory, "tm", "__init__.py")):
             return directory

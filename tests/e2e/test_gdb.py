@@ -186,7 +186,7 @@ def test_never_stale(program):
 def test_stale_after_a_called_function_and_another_core(program, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     top = "tm-top 0 -format json"
-    live = gdb([*PRELOADED, "break checkpoint", "run", *ask("before", top), "call (void)free(rows[0])", *ask("after", top),
+    live = gdb([*PRELOADED, "break checkpoint", "run", *ask("before", top), "call drop_row(0)", *ask("after", top),
                 f"generate-core-file {first}", "continue", f"generate-core-file {second}"], program(PROGRAM))
     assert sizes(live["before"]) == {"make_row": 20000}
     assert sizes(live["after"]) == {"make_row": 19000}

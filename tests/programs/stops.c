@@ -30,6 +30,13 @@ __attribute__((noinline)) static void *make_table(size_t size)
     return table;
 }
 
+/* For GDB to call. */
+__attribute__((noinline, used)) static void drop_row(int number)
+{
+    free(rows[number]);
+    rows[number] = NULL;
+}
+
 __attribute__((noinline)) void checkpoint(int number)
 {
     __asm__ volatile("" : : "r"(number));
