@@ -34,9 +34,10 @@ static const struct command commands[] = {
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
-static const char exit_codes[] = "Exit codes: 0 complete answer; 1 partial answer (truncated core, operation in flight that\n"
-                                 "cannot be told, file of a printed frame's module missing or of another build);\n"
-                                 "2 nothing could be read; 3 --fail-over exceeded; 64 wrong usage.";
+static const char exit_codes[] =
+    "Exit codes: 0 complete answer; 1 partial answer (truncated core, operation in\n"
+    "flight that cannot be told, file of a printed frame's module missing or of\n"
+    "another build); 2 nothing could be read; 3 --fail-over exceeded; 64 wrong usage.";
 
 static const struct command *command_find(const char *name)
 {

@@ -254,7 +254,7 @@ static const char *const color_words[] = {
 #define FIELD(name)    offsetof(struct ca_options, name)
 
 const struct ca_option_spec ca_option_table[] = {
-    {.commands = FOR_STATISTICS, .text = "What is counted:"},
+    {.commands = FOR_TRACES, .text = "What is counted:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
      "Group by lineno (default), filename, traceback, function, module, domain or thread"},
     {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,

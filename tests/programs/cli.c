@@ -59,7 +59,7 @@ static __attribute__((noinline)) void crash(const char *how)
     if (strcmp(how, "segv") == 0) {
         *(volatile int *)(uintptr_t)(16 + zero) = 1; /* SEGV */
     } else if (strcmp(how, "divide") == 0) {
-        zero = 1 / zero; /* DIVIDE */
+        zero = 100 / zero; /* DIVIDE */
     } else if (strcmp(how, "abort") == 0) {
         abort();
     }
