@@ -370,7 +370,7 @@ def watch_events():
     if _watching:
         return
     _watching = True
-    for name in ("cont", "stop", "memory_changed", "register_changed", "new_objfile", "clear_objfiles"):
+    for name in ("cont", "stop", "inferior_call", "memory_changed", "register_changed", "new_objfile", "clear_objfiles"):
         getattr(gdb.events, name).connect(invalidate_all)
     gdb.events.exited.connect(_inferior_exited)
     gdb.events.inferior_deleted.connect(_inferior_deleted)

@@ -115,7 +115,7 @@ def test_kernel_core(program, tmp_path):
 
 def test_exec_wrapper_and_traceback_limit(program, tmp_path):
     core = tmp_path / "core"
-    live = gdb(["set startup-with-shell off", f"set exec-wrapper {harness.TM_RUN} -n 2 --", "break checkpoint", "run", "continue",
+    live = gdb([f"set exec-wrapper {harness.TM_RUN} -n 2 --", "break checkpoint", "run", "continue",
                 *ask_all(), f"generate-core-file {core}"], program(PROGRAM))
     answers = agree(live, core, program(PROGRAM))
     traces = json.loads(answers["traces"])
