@@ -164,9 +164,13 @@ static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
 }
 
 /* Without CFI (code made at run time, assembler): the frame-pointer chain, or, where a signal came, a function that has
- * not pushed anything yet, such as the one at 0 that a null pointer called. */
-static enum outcome step_guess(struct walker *walker, struct state *state)
+ * not pushed anything yet, such as the one at 0 that a null pointer called. A zero frame pointer marks the outermost frame
+ * (AMD64 ABI, 3.4.1); the start of ld.so, below which the constructors of libraries run, has no other mark. */
+static enum outcome step_guess(struct walker *walker, struct state *state, bool in_module)
 {
+    if (in_module && state->bp == 0 && !state->interrupted) {
+        return ENDED;
+    }
     struct state caller = {.bp = state->bp, .sp = state->sp + 8};
     if (state->interrupted && word_read(walker, state->sp, &caller.pc) && is_plausible_return(walker, caller.pc)) {
         *state = caller;
@@ -227,7 +231,7 @@ static __attribute__((noinline)) enum outcome step_barrier(struct walker *walker
             walker->depth--;
             return STEPPED; /* the same frame again, with its new rule */
         }
-        return step_guess(walker, state);
+        return step_guess(walker, state, tm_rule_cfa(value) != 0);
     default:
         return NO_MEMORY;
     }
@@ -308,13 +312,14 @@ static enum outcome registers_step_signal(struct walker *walker, struct tm_regis
     return STEPPED;
 }
 
-static enum outcome registers_step_guess(struct walker *walker, struct tm_registers *registers, bool *interrupted)
+static enum outcome registers_step_guess(struct walker *walker, struct tm_registers *registers, bool *interrupted,
+                                         bool in_module)
 {
     struct state state = {.pc = registers->value[TM_ARCH_PC],
                           .sp = registers->value[TM_ARCH_SP],
                           .bp = tm_register_known(registers, TM_ARCH_BP) ? registers->value[TM_ARCH_BP] : 0,
                           .interrupted = *interrupted};
-    enum outcome outcome = step_guess(walker, &state);
+    enum outcome outcome = step_guess(walker, &state, in_module);
     if (outcome == STEPPED) {
         registers->known = 0;
         tm_register_set(registers, TM_ARCH_PC, state.pc);
@@ -344,7 +349,7 @@ static __attribute__((noinline)) enum outcome walk_registers(struct walker *walk
         } else if (tm_rule_kind(value) == TM_RULE_SIGNAL) {
             outcome = registers_step_signal(walker, &registers, &interrupted);
         } else if (tm_rule_kind(value) == TM_RULE_NONE) {
-            outcome = registers_step_guess(walker, &registers, &interrupted);
+            outcome = registers_step_guess(walker, &registers, &interrupted, tm_rule_cfa(value) != 0);
         } else {
             outcome = step_cfi(walker, &registers, &interrupted);
         }
