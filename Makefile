@@ -73,15 +73,15 @@ $(PROTO_C): $(OBJ)/%.pb-c.c: %.proto
 
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libtm.so -Wl,-z,defs -o $@ $(TRACER_OBJ)
+	$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libtm.so -Wl,-z,defs -Wl,-z,now -o $@ $(TRACER_OBJ)
 
 $(LIB)/libtm.a: $(TRACER_OBJ)
 	@mkdir -p $(@D)
 	rm -f $@ && $(AR) rcs $@ $(TRACER_OBJ)
 
-$(BIN)/tm-run: $(OBJ)/tracer/tm-run.o
+$(BIN)/tm-run: $(OBJ)/tracer/tm-run.o $(OBJ)/tracer/options.o
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(LDFLAGS) -o $@ $<
+	$(CC) $(OPT) $(LDFLAGS) -o $@ $^
 
 $(LIB)/libcoreanalyze.so: $(ENGINE_OBJ)
 	@mkdir -p $(@D)
