@@ -366,6 +366,26 @@ def test_interrupt(program, tmp_path):
     assert session["again"] == session["plain"] != b""
 
 
+PENDING = """
+import ctypes
+from tm import engine, gdb_inferior
+real = engine._Callbacks
+def pending(context, read_memory, describe_process, *others):
+    '''Instead of describing the process: what GDB does at Ctrl-C while the engine computes.'''
+    return real(context, read_memory, ctypes.cast(ctypes.pythonapi.PyErr_SetInterrupt, engine._DESCRIBE), *others)
+"""
+
+
+def test_interrupt_between_callbacks(program, tmp_path):
+    """Python then raises KeyboardInterrupt before the first instruction of the next callback."""
+    session = gdb([python(tmp_path, PENDING), *PRELOADED, "break checkpoint", "run", "python engine._Callbacks = pending",
+                   *ask("quit", "tm-top"), "python engine._Callbacks = real",
+                   "python gdb_inferior.forget(gdb.selected_inferior())", *ask("again", "tm-top")], program(PROGRAM))
+    assert session["quit"] == b"", session.stderr
+    assert session.stderr.splitlines() == [b"Quit"]
+    assert b"count=20" in session["again"]
+
+
 def test_a_mistake_in_a_callback_is_seen(program, tmp_path):
     session = gdb([python(tmp_path, INTERRUPT), *PRELOADED, "break checkpoint", "run",
                    "python gdb_inferior.read_memory = broken", *ask("broken", "tm-top"),
