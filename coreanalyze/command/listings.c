@@ -72,6 +72,9 @@ static void listing_fill(struct ca_listing *listing, const struct ca_run *run, c
     listing->weights = side->weights;
     listing->weight_count = side->weight_count;
     listing->table = side->table;
+    listing->no_skip = options->no_skip;
+    listing->skip = options->skip.items;
+    listing->skip_count = options->skip.count;
     listing->source = !options->no_source;
     listing->color = run->color;
     listing->has_nframe = options->nframe.given;

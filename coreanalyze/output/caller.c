@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../symbols/symbols.h"
 #include "../util/grow.h"
 
 /* A statistic whose frame has no name, by what its group is known by. */
@@ -82,8 +83,15 @@ static bool share_add(struct search *search, const struct share *share, struct c
     return true;
 }
 
-/* The nearest frame after `from` that has a name, as a frame id; few frames are asked for at first, because each that is
- * looked at costs symbolising. */
+static bool is_allocator(struct search *search, const struct ca_frame *frame)
+{
+    const struct ca_listing *listing = search->listing;
+    return !listing->no_skip && frame->function &&
+           ca_is_allocator_function(ca_snapshot_string(search->snapshot, frame->function), listing->skip, listing->skip_count);
+}
+
+/* The nearest frame after `from` that says who it is for, as a frame id. Few frames are asked for at first, because each that
+ * is looked at costs symbolising. */
 static bool caller_find(struct search *search, uint32_t traceback, size_t from, uint32_t *ret_caller, struct ca_error **ret_error)
 {
     *ret_caller = CA_NO_CALLER;
@@ -95,9 +103,16 @@ static bool caller_find(struct search *search, uint32_t traceback, size_t from, 
             return false;
         }
         for (; looked < count; looked++) {
-            if (!has_no_name(search->snapshot, ca_snapshot_frame(search->snapshot, frames[looked]))) {
+            const struct ca_frame *frame = ca_snapshot_frame(search->snapshot, frames[looked]);
+            if (has_no_name(search->snapshot, frame)) {
+                continue;
+            }
+            if (!is_allocator(search, frame)) {
                 *ret_caller = frames[looked];
                 return true;
+            }
+            if (*ret_caller == CA_NO_CALLER) {
+                *ret_caller = frames[looked];
             }
         }
         if (count < wanted || wanted > SIZE_MAX / 4) {

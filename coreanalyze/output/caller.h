@@ -7,8 +7,9 @@
 
 #define CA_NO_CALLER UINT32_MAX
 
-/* For each of the statistics shown whose most recent frame has no name: the nearest caller that has one, as a frame id; of
- * several tracebacks' callers the one with most bytes, then the first by name. CA_NO_CALLER elsewhere. *ret_callers has
+/* For each of the statistics shown whose most recent frame has no name: the nearest caller that has one and is no allocator
+ * function (else the nearest that has one), as a frame id; of several tracebacks' callers the one with most bytes, then the
+ * first by name. CA_NO_CALLER elsewhere. *ret_callers has
  * listing->shown elements, caller frees with free(), or is NULL when there are none to find. */
 bool ca_callers_find(const struct ca_listing *listing, uint32_t **ret_callers, struct ca_error **ret_error);
 

@@ -28,6 +28,9 @@ struct ca_listing {
     uint64_t asked;               /* -n: what the heading says; 0 = all */
 
     /* Text only. */
+    bool no_skip;  /* allocator functions are callers as good as others */
+    const char *const *skip; /* more globs of allocator functions */
+    size_t skip_count;
     bool source;   /* source lines */
     bool color;
     bool has_nframe;

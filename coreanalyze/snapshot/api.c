@@ -6,7 +6,7 @@
 #include "internal.h"
 #include "texts.h"
 
-/* ------------------------------------------------------------------------------------------------------ snapshots in */
+/* ------------------------------------------------------------------------------------ snapshots in */
 
 /* Ids of the caller's arrays in terms of the snapshot that is made. */
 struct import {
@@ -17,7 +17,8 @@ struct import {
     size_t sequence_capacity;
 };
 
-static bool import_fail(struct ca_error **ret_error, const char *what, size_t number, uint64_t value, size_t count)
+static bool import_fail(struct ca_error **ret_error, const char *what, size_t number, uint64_t value,
+                        size_t count)
 {
     return ca_fail(ret_error, CA_USAGE, "%s %zu refers to number %llu, but there are only %zu", what, number,
                    (unsigned long long)value, count);
@@ -62,8 +63,10 @@ static bool import_traceback(struct import *import, size_t number, struct ca_err
 {
     const struct ca_arrays *arrays = import->arrays;
     const struct ca_traceback_span *span = &arrays->tracebacks[number];
-    if (span->first > arrays->traceback_frame_count || span->count > arrays->traceback_frame_count - span->first) {
-        return import_fail(ret_error, "traceback", number, span->first + span->count, arrays->traceback_frame_count);
+    if (span->first > arrays->traceback_frame_count ||
+        span->count > arrays->traceback_frame_count - span->first) {
+        return import_fail(ret_error, "traceback", number, span->first + span->count,
+                           arrays->traceback_frame_count);
     }
     if (!CA_GROW(import->sequence, import->sequence_capacity, (size_t)span->count + 1)) {
         return ca_fail_memory(ret_error);
@@ -134,7 +137,7 @@ struct ca_snapshot *ca_snapshot_create_from(const struct ca_arrays *arrays, stru
     return import.snapshot;
 }
 
-/* ------------------------------------------------------------------------------------------------------ snapshots out */
+/* ------------------------------------------------------------------------------------ snapshots out */
 
 /* Every trace read and every traceback of one resolved. */
 static bool resolve_all(struct ca_snapshot *snapshot, struct ca_error **ret_error)
@@ -152,7 +155,8 @@ static bool resolve_all(struct ca_snapshot *snapshot, struct ca_error **ret_erro
     return true;
 }
 
-bool ca_snapshot_export(struct ca_snapshot *snapshot, bool traces, struct ca_arrays *ret_arrays, struct ca_error **ret_error)
+bool ca_snapshot_export(struct ca_snapshot *snapshot, bool traces, struct ca_arrays *ret_arrays,
+                        struct ca_error **ret_error)
 {
     if (traces && !resolve_all(snapshot, ret_error)) {
         return false;
@@ -175,9 +179,10 @@ bool ca_snapshot_export(struct ca_snapshot *snapshot, bool traces, struct ca_arr
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ filters */
+/* ------------------------------------------------------------------------------------ filters */
 
-/* A snapshot of some of another's traces; ids of the other in terms of the new one, + 1, 0 = not copied yet. */
+/* A snapshot of some of another's traces; ids of the other in terms of the new one, + 1, 0 = not copied yet.
+ */
 struct extract {
     struct ca_snapshot *from;
     struct ca_snapshot *to;
@@ -226,7 +231,8 @@ static uint32_t extract_frame(struct extract *extract, uint32_t id)
     return *slot - 1;
 }
 
-static bool extract_traceback(struct extract *extract, uint32_t id, uint32_t *ret_id, struct ca_error **ret_error)
+static bool extract_traceback(struct extract *extract, uint32_t id, uint32_t *ret_id,
+                              struct ca_error **ret_error)
 {
     uint32_t *slot = extract_slot(&extract->tracebacks, &extract->tracebacks_capacity, id);
     if (slot == NULL) {
@@ -283,8 +289,8 @@ static bool extract_traces(struct extract *extract, struct ca_filter_set *set, s
     return true;
 }
 
-struct ca_snapshot *ca_snapshot_filter(struct ca_snapshot *snapshot, const struct ca_filter *filters, size_t filter_count,
-                                       struct ca_error **ret_error)
+struct ca_snapshot *ca_snapshot_filter(struct ca_snapshot *snapshot, const struct ca_filter *filters,
+                                       size_t filter_count, struct ca_error **ret_error)
 {
     struct extract extract = {.from = snapshot, .to = ca_snapshot_create(snapshot->limit, ret_error)};
     if (extract.to == NULL) {
@@ -306,10 +312,11 @@ struct ca_snapshot *ca_snapshot_filter(struct ca_snapshot *snapshot, const struc
     return extract.to;
 }
 
-/* ------------------------------------------------------------------------------------------------------ statistics */
+/* ------------------------------------------------------------------------------------ statistics */
 
-struct ca_statistics *ca_snapshot_statistics(struct ca_snapshot *snapshot, enum ca_value value, enum ca_key key,
-                                             enum ca_cumulative cumulative, struct ca_error **ret_error)
+struct ca_statistics *ca_snapshot_statistics(struct ca_snapshot *snapshot, enum ca_value value,
+                                             enum ca_key key, enum ca_cumulative cumulative,
+                                             struct ca_error **ret_error)
 {
     struct ca_weight *weights = NULL;
     size_t count = 0;
@@ -334,15 +341,15 @@ struct ca_statistics *ca_snapshot_compare(struct ca_snapshot *new_snapshot, stru
     bool by_thread = key == CA_KEY_THREAD;
     if (ca_snapshot_weights(new_snapshot, value, by_thread, &new_weights, &new_count, ret_error) &&
         ca_snapshot_weights(old_snapshot, value, by_thread, &old_weights, &old_count, ret_error)) {
-        ca_statistics_compare(new_snapshot, new_weights, new_count, old_snapshot, old_weights, old_count, key, cumulative,
-                              &statistics, ret_error);
+        ca_statistics_compare(new_snapshot, new_weights, new_count, old_snapshot, old_weights, old_count, key,
+                              cumulative, &statistics, ret_error);
     }
     free(new_weights);
     free(old_weights);
     return statistics;
 }
 
-/* ------------------------------------------------------------------------------------------------------ texts */
+/* ------------------------------------------------------------------------------------ texts */
 
 void ca_lines_deinit(struct ca_lines *lines)
 {
@@ -393,8 +400,8 @@ bool ca_frame_text(const struct ca_named_frame *frame, enum ca_form form, struct
     return one_line(&lines, ret_lines);
 }
 
-bool ca_traceback_text(const struct ca_named_frame *frames, size_t count, uint32_t total_nframe, enum ca_form form,
-                       struct ca_lines *ret_lines)
+bool ca_traceback_text(const struct ca_named_frame *frames, size_t count, uint32_t total_nframe,
+                       enum ca_form form, struct ca_lines *ret_lines)
 {
     struct lines lines = {0};
     ca_text_add_traceback(&lines.text, frames, count, total_nframe, form);
@@ -425,8 +432,8 @@ static unsigned __int128 narrow(struct ca_wide number)
     return (unsigned __int128)number.high << 64 | number.low;
 }
 
-bool ca_statistic_text(const struct ca_group *group, bool diff, const struct ca_named_frame *frames, size_t count,
-                       uint32_t total_nframe, enum ca_form form, struct ca_lines *ret_lines)
+bool ca_statistic_text(const struct ca_group *group, bool diff, const struct ca_named_frame *frames,
+                       size_t count, uint32_t total_nframe, enum ca_form form, struct ca_lines *ret_lines)
 {
     struct lines lines = {0};
     struct ca_text *text = &lines.text;

@@ -14,7 +14,8 @@ struct translation {
 
 static uint32_t translate_string(const struct translation *translation, uint32_t string)
 {
-    return ca_snapshot_add_string(translation->new_snapshot, ca_snapshot_string(translation->old_snapshot, string),
+    return ca_snapshot_add_string(translation->new_snapshot,
+                                  ca_snapshot_string(translation->old_snapshot, string),
                                   ca_snapshot_string_size(translation->old_snapshot, string));
 }
 
@@ -38,8 +39,8 @@ static bool translate_frame(struct translation *translation, uint32_t frame, uin
     return true;
 }
 
-static bool merge_group(struct translation *translation, const struct ca_grouping *old, const struct ca_group_sum *group,
-                        struct ca_grouping *merged)
+static bool merge_group(struct translation *translation, const struct ca_grouping *old,
+                        const struct ca_group_sum *group, struct ca_grouping *merged)
 {
     for (size_t i = 0; i < group->frame_count; i++) {
         if (!translate_frame(translation, old->frames[group->first + i], &translation->frames[i])) {
@@ -85,9 +86,10 @@ static bool merge(struct ca_grouping *merged, const struct ca_grouping *old, str
     return ok || ca_fail_memory(ret_error);
 }
 
-bool ca_statistics_compare(struct ca_snapshot *new_snapshot, const struct ca_weight *new_weights, size_t new_count,
-                           struct ca_snapshot *old_snapshot, const struct ca_weight *old_weights, size_t old_count,
-                           enum ca_key key, enum ca_cumulative cumulative, struct ca_statistics **ret_statistics,
+bool ca_statistics_compare(struct ca_snapshot *new_snapshot, const struct ca_weight *new_weights,
+                           size_t new_count, struct ca_snapshot *old_snapshot,
+                           const struct ca_weight *old_weights, size_t old_count, enum ca_key key,
+                           enum ca_cumulative cumulative, struct ca_statistics **ret_statistics,
                            struct ca_error **ret_error)
 {
     struct ca_grouping merged = {0};

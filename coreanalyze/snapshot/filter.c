@@ -7,8 +7,8 @@
 
 enum known { UNKNOWN = 0, NO = 1, YES = 2 };
 
-/* A filter and what is known of it: one byte per string id, whether the name matches, and one per traceback id, whether its
- * frames do. */
+/* A filter and what is known of it: one byte per string id, whether the name matches, and one per traceback
+ * id, whether its frames do. */
 struct filter_memory {
     const struct ca_filter *filter;
     size_t pattern_size; /* normalised */
@@ -29,8 +29,8 @@ static size_t normalized_size(const char *name, size_t size)
     return size >= 4 && memcmp(name + size - 4, ".pyc", 4) == 0 ? size - 1 : size;
 }
 
-struct ca_filter_set *ca_filter_set_create(struct ca_snapshot *snapshot, const struct ca_filter *filters, size_t filter_count,
-                                           struct ca_error **ret_error)
+struct ca_filter_set *ca_filter_set_create(struct ca_snapshot *snapshot, const struct ca_filter *filters,
+                                           size_t filter_count, struct ca_error **ret_error)
 {
     struct ca_filter_set *set = calloc(1, sizeof(*set) + filter_count * sizeof(set->filters[0]));
     if (set == NULL) {
@@ -73,7 +73,8 @@ static uint8_t *memory_slot(uint8_t **memory, size_t *capacity, uint32_t index)
     return &(*memory)[index];
 }
 
-static bool name_hits(const struct ca_filter_set *set, struct filter_memory *memory, uint32_t name, bool *ret_hits)
+static bool name_hits(const struct ca_filter_set *set, struct filter_memory *memory, uint32_t name,
+                      bool *ret_hits)
 {
     uint8_t *known = memory_slot(&memory->names, &memory->names_capacity, name);
     if (known == NULL) {
@@ -89,8 +90,8 @@ static bool name_hits(const struct ca_filter_set *set, struct filter_memory *mem
 }
 
 /* Some candidate frame has a matching name and, in the same frame, a matching line. */
-static bool frames_hit(struct ca_filter_set *set, struct filter_memory *memory, uint32_t traceback, bool *ret_hits,
-                       struct ca_error **ret_error)
+static bool frames_hit(struct ca_filter_set *set, struct filter_memory *memory, uint32_t traceback,
+                       bool *ret_hits, struct ca_error **ret_error)
 {
     const struct ca_filter *filter = memory->filter;
     size_t count = 0;
@@ -114,8 +115,8 @@ static bool frames_hit(struct ca_filter_set *set, struct filter_memory *memory, 
     return true;
 }
 
-static bool traceback_hits(struct ca_filter_set *set, struct filter_memory *memory, uint32_t traceback, bool *ret_hits,
-                           struct ca_error **ret_error)
+static bool traceback_hits(struct ca_filter_set *set, struct filter_memory *memory, uint32_t traceback,
+                           bool *ret_hits, struct ca_error **ret_error)
 {
     uint8_t *known = memory_slot(&memory->tracebacks, &memory->tracebacks_capacity, traceback);
     if (known == NULL) {
@@ -131,8 +132,8 @@ static bool traceback_hits(struct ca_filter_set *set, struct filter_memory *memo
     return true;
 }
 
-static bool filter_hits(struct ca_filter_set *set, struct filter_memory *memory, uint32_t domain, uint32_t traceback,
-                        bool *ret_hits, struct ca_error **ret_error)
+static bool filter_hits(struct ca_filter_set *set, struct filter_memory *memory, uint32_t domain,
+                        uint32_t traceback, bool *ret_hits, struct ca_error **ret_error)
 {
     const struct ca_filter *filter = memory->filter;
     if (filter->domain_only) {
@@ -167,8 +168,8 @@ bool ca_filter_set_keeps(struct ca_filter_set *set, uint32_t domain, uint32_t tr
     return true;
 }
 
-bool ca_filter_keeps(struct ca_snapshot *snapshot, const struct ca_filter *filters, size_t filter_count, uint32_t domain,
-                     uint32_t traceback, bool *ret_keeps, struct ca_error **ret_error)
+bool ca_filter_keeps(struct ca_snapshot *snapshot, const struct ca_filter *filters, size_t filter_count,
+                     uint32_t domain, uint32_t traceback, bool *ret_keeps, struct ca_error **ret_error)
 {
     struct ca_filter_set *set = ca_filter_set_create(snapshot, filters, filter_count, ret_error);
     bool ok = set != NULL && ca_filter_set_keeps(set, domain, traceback, ret_keeps, ret_error);

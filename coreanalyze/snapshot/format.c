@@ -5,7 +5,7 @@
 
 #include "texts.h"
 
-/* ------------------------------------------------------------------------------------------------------ numbers */
+/* ------------------------------------------------------------------------------------ numbers */
 
 void ca_format_size(char *buffer, double size, bool sign)
 {
@@ -23,8 +23,9 @@ void ca_format_size(char *buffer, double size, bool sign)
     }
 }
 
-/* The quotient with 64 more binary digits, and a last one that stands for all that follow: more than the 53 of a double and
- * the two that decide its rounding, but for quotients below 2^-9, which no text tells apart. */
+/* The quotient with 64 more binary digits, and a last one that stands for all that follow: more than the 53
+ * of a double and the two that decide its rounding, but for quotients below 2^-9, which no text tells apart.
+ */
 double ca_average(unsigned __int128 size, unsigned __int128 count)
 {
     unsigned __int128 quotient = size / count;
@@ -96,7 +97,7 @@ void ca_text_add_numbers(struct ca_text *text, const struct ca_numbers *numbers,
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ frames */
+/* ------------------------------------------------------------------------------------ frames */
 
 void ca_text_add_frame(struct ca_text *text, const struct ca_named_frame *frame, enum ca_form form)
 {
@@ -113,8 +114,8 @@ void ca_text_add_frame(struct ca_text *text, const struct ca_named_frame *frame,
     }
 }
 
-void ca_text_add_traceback(struct ca_text *text, const struct ca_named_frame *frames, size_t count, uint32_t total_nframe,
-                           enum ca_form form)
+void ca_text_add_traceback(struct ca_text *text, const struct ca_named_frame *frames, size_t count,
+                           uint32_t total_nframe, enum ca_form form)
 {
     if (form == CA_FORM_STR) {
         ca_text_add_frame(text, &frames[count - 1], form);
@@ -132,9 +133,10 @@ void ca_text_add_traceback(struct ca_text *text, const struct ca_named_frame *fr
     ca_text_add(text, ">");
 }
 
-/* Of L frames, oldest first, a limit n > 0 takes the last n, and n <= 0 the first L + n. Most recent first, the last n are
- * those before n, and the first L + n those from -n on. */
-struct ca_selection ca_traceback_select(size_t frame_count, bool has_limit, int64_t limit, bool most_recent_first)
+/* Of L frames, oldest first, a limit n > 0 takes the last n, and n <= 0 the first L + n. Most recent first,
+ * the last n are those before n, and the first L + n those from -n on. */
+struct ca_selection ca_traceback_select(size_t frame_count, bool has_limit, int64_t limit,
+                                        bool most_recent_first)
 {
     size_t low = 0;
     size_t high = frame_count;
@@ -144,8 +146,8 @@ struct ca_selection ca_traceback_select(size_t frame_count, bool has_limit, int6
         uint64_t dropped = 0 - (uint64_t)limit;
         low = limit == 0 || dropped >= frame_count ? frame_count : (size_t)dropped;
     }
-    struct ca_selection selection = {.first = most_recent_first ? low : high - 1, .count = high - low,
-                                     .step = most_recent_first ? 1 : -1};
+    struct ca_selection selection = {
+        .first = most_recent_first ? low : high - 1, .count = high - low, .step = most_recent_first ? 1 : -1};
     return selection;
 }
 
@@ -173,7 +175,7 @@ bool ca_text_add_source(struct ca_text *text, const struct ca_named_frame *frame
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ of snapshots */
+/* ------------------------------------------------------------------------------------ of snapshots */
 
 static struct ca_named_frame named_frame(const struct ca_snapshot *snapshot, uint32_t id)
 {
@@ -183,8 +185,8 @@ static struct ca_named_frame named_frame(const struct ca_snapshot *snapshot, uin
                                    .lineno = frame->lineno};
 }
 
-bool ca_statistic_format(struct ca_text *text, const struct ca_statistics *statistics, const struct ca_statistic *item,
-                         bool diff)
+bool ca_statistic_format(struct ca_text *text, const struct ca_statistics *statistics,
+                         const struct ca_statistic *item, bool diff)
 {
     if (item->frame_count != 0) {
         struct ca_named_frame oldest = named_frame(statistics->snapshot, item->frames[item->frame_count - 1]);
@@ -199,8 +201,9 @@ bool ca_statistic_format(struct ca_text *text, const struct ca_statistics *stati
     return !text->failed;
 }
 
-bool ca_traceback_format(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames, size_t frame_count,
-                         bool has_limit, int64_t limit, bool most_recent_first, bool source)
+bool ca_traceback_format(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames,
+                         size_t frame_count, bool has_limit, int64_t limit, bool most_recent_first,
+                         bool source)
 {
     struct ca_selection selection = ca_traceback_select(frame_count, has_limit, limit, most_recent_first);
     size_t at = selection.first;

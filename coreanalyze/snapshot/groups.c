@@ -8,8 +8,8 @@
 
 /* What CPython calls them in its messages; the last four are ours. */
 static const char *const key_names[] = {
-    [CA_KEY_LINENO] = "lineno", [CA_KEY_FILENAME] = "filename", [CA_KEY_TRACEBACK] = "traceback",
-    [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module", [CA_KEY_DOMAIN] = "domain",
+    [CA_KEY_LINENO] = "lineno",     [CA_KEY_FILENAME] = "filename", [CA_KEY_TRACEBACK] = "traceback",
+    [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module",     [CA_KEY_DOMAIN] = "domain",
     [CA_KEY_THREAD] = "thread",
 };
 
@@ -20,10 +20,12 @@ bool ca_grouping_init(struct ca_grouping *grouping, struct ca_snapshot *snapshot
     if ((size_t)key >= sizeof(key_names) / sizeof(key_names[0])) {
         return ca_fail(ret_error, CA_USAGE, "unknown key_type: %d", (int)key);
     }
-    bool of_frames = key == CA_KEY_LINENO || key == CA_KEY_FILENAME || key == CA_KEY_FUNCTION || key == CA_KEY_MODULE;
+    bool of_frames =
+        key == CA_KEY_LINENO || key == CA_KEY_FILENAME || key == CA_KEY_FUNCTION || key == CA_KEY_MODULE;
     if (cumulative != CA_CUMULATIVE_OFF && !of_frames) {
         /* "by used": CPython's own words. */
-        return ca_fail(ret_error, CA_USAGE, "cumulative mode cannot by used with key type '%s'", key_names[key]);
+        return ca_fail(ret_error, CA_USAGE, "cumulative mode cannot by used with key type '%s'",
+                       key_names[key]);
     }
     if (!CA_GROW(grouping->frames, grouping->frames_capacity, 1)) {
         return ca_fail_memory(ret_error);
@@ -40,7 +42,7 @@ void ca_grouping_deinit(struct ca_grouping *grouping)
     *grouping = (struct ca_grouping){0};
 }
 
-/* ------------------------------------------------------------------------------------------------------ groups */
+/* ------------------------------------------------------------------------------------ groups */
 
 struct group_key {
     const uint32_t *frames;
@@ -88,14 +90,17 @@ static const struct ca_index_type group_type = {group_equal, group_hash};
 
 static bool group_create(struct ca_grouping *grouping, const struct group_key *key, uint32_t *ret_group)
 {
-    if (grouping->count >= UINT32_MAX - 1 || !CA_GROW(grouping->items, grouping->capacity, grouping->count + 1) ||
+    if (grouping->count >= UINT32_MAX - 1 ||
+        !CA_GROW(grouping->items, grouping->capacity, grouping->count + 1) ||
         !CA_GROW(grouping->frames, grouping->frames_capacity, grouping->frame_count + key->count + 1) ||
         !ca_index_reserve(&grouping->index, &group_type, grouping)) {
         return false;
     }
     uint32_t group = (uint32_t)grouping->count++;
-    grouping->items[group] = (struct ca_group_sum){.first = grouping->frame_count, .frame_count = (uint32_t)key->count,
-                                                   .hash = key->hash, .traceback = UINT32_MAX};
+    grouping->items[group] = (struct ca_group_sum){.first = grouping->frame_count,
+                                                   .frame_count = (uint32_t)key->count,
+                                                   .hash = key->hash,
+                                                   .traceback = UINT32_MAX};
     if (key->count != 0) {
         memcpy(grouping->frames + grouping->frame_count, key->frames, key->count * sizeof(*key->frames));
     }
@@ -106,7 +111,8 @@ static bool group_create(struct ca_grouping *grouping, const struct group_key *k
 }
 
 /* Functions and modules on which the group's frames and these do not agree become unknown. */
-static bool group_agree(struct ca_grouping *grouping, const struct ca_group_sum *group, const uint32_t *frames)
+static bool group_agree(struct ca_grouping *grouping, const struct ca_group_sum *group,
+                        const uint32_t *frames)
 {
     for (size_t i = 0; i < group->frame_count; i++) {
         uint32_t *mine = &grouping->frames[group->first + i];
@@ -124,7 +130,8 @@ static bool group_agree(struct ca_grouping *grouping, const struct ca_group_sum 
     return true;
 }
 
-static bool group_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count, bool agree, uint32_t *ret_group)
+static bool group_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count, bool agree,
+                       uint32_t *ret_group)
 {
     struct group_key key = {frames, count, hash_frames(grouping->snapshot, frames, count)};
     uint32_t found = ca_index_find(&grouping->index, &group_type, grouping, &key, key.hash);
@@ -135,7 +142,8 @@ static bool group_find(struct ca_grouping *grouping, const uint32_t *frames, siz
     return !agree || group_agree(grouping, &grouping->items[found], frames);
 }
 
-bool ca_grouping_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count, struct ca_group_sum **ret_group)
+bool ca_grouping_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count,
+                      struct ca_group_sum **ret_group)
 {
     uint32_t group = 0;
     if (!group_find(grouping, frames, count, false, &group)) {
@@ -145,7 +153,7 @@ bool ca_grouping_find(struct ca_grouping *grouping, const uint32_t *frames, size
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ keys */
+/* ------------------------------------------------------------------------------------ keys */
 
 /* The frame that stands for the group of `frame`. UINT32_MAX when out of memory. */
 static uint32_t key_frame(struct ca_grouping *grouping, uint32_t frame)
@@ -158,7 +166,8 @@ static uint32_t key_frame(struct ca_grouping *grouping, uint32_t frame)
         wanted.lineno = 0;
         break;
     case CA_KEY_MODULE:
-        wanted.filename = wanted.module != 0 ? wanted.module : ca_snapshot_add_string(snapshot, "<unknown>", 9);
+        wanted.filename =
+            wanted.module != 0 ? wanted.module : ca_snapshot_add_string(snapshot, "<unknown>", 9);
         wanted.lineno = 0;
         break;
     case CA_KEY_FILENAME:
@@ -180,7 +189,8 @@ static bool reserve_frames(struct ca_grouping *grouping, uint32_t frame)
     if (!CA_GROW(grouping->group_of_frame, grouping->group_of_frame_count, (size_t)frame + 1)) {
         return false;
     }
-    memset(grouping->group_of_frame + old, 0, (grouping->group_of_frame_count - old) * sizeof(*grouping->group_of_frame));
+    memset(grouping->group_of_frame + old, 0,
+           (grouping->group_of_frame_count - old) * sizeof(*grouping->group_of_frame));
     return true;
 }
 
@@ -200,19 +210,22 @@ static bool group_of_frame(struct ca_grouping *grouping, uint32_t frame, uint32_
     return true;
 }
 
-static bool group_of_label(struct ca_grouping *grouping, const char *kind, uint32_t number, uint32_t *ret_group)
+static bool group_of_label(struct ca_grouping *grouping, const char *kind, uint32_t number,
+                           uint32_t *ret_group)
 {
     char label[32];
     int size = snprintf(label, sizeof(label), "%s %u", kind, number);
     struct ca_frame frame = {.filename = ca_snapshot_add_string(grouping->snapshot, label, (size_t)size)};
-    uint32_t key = frame.filename == UINT32_MAX ? UINT32_MAX : ca_snapshot_add_frame(grouping->snapshot, &frame);
+    uint32_t key =
+        frame.filename == UINT32_MAX ? UINT32_MAX : ca_snapshot_add_frame(grouping->snapshot, &frame);
     return key != UINT32_MAX && group_find(grouping, &key, 1, false, ret_group);
 }
 
-/* ------------------------------------------------------------------------------------------------------ sums */
+/* ------------------------------------------------------------------------------------ sums */
 
 /* `number`: of the weight, from 1. */
-static void group_visit(struct ca_grouping *grouping, uint32_t group, const struct ca_weight *weight, size_t number)
+static void group_visit(struct ca_grouping *grouping, uint32_t group, const struct ca_weight *weight,
+                        size_t number)
 {
     struct ca_group_sum *sum = &grouping->items[group];
     if (grouping->cumulative == CA_CUMULATIVE_UNIQUE && sum->visited == number) {
@@ -233,7 +246,8 @@ static bool group_of_weight(struct ca_grouping *grouping, const struct ca_weight
 {
     if (grouping->key == CA_KEY_DOMAIN || grouping->key == CA_KEY_THREAD) {
         bool domain = grouping->key == CA_KEY_DOMAIN;
-        return group_of_label(grouping, domain ? "domain" : "thread", domain ? weight->domain : weight->thread, ret_group) ||
+        return group_of_label(grouping, domain ? "domain" : "thread",
+                              domain ? weight->domain : weight->thread, ret_group) ||
                ca_fail_memory(ret_error);
     }
     bool whole = grouping->key == CA_KEY_TRACEBACK;
@@ -255,7 +269,8 @@ static bool add_cumulative(struct ca_grouping *grouping, const struct ca_weight 
                            struct ca_error **ret_error)
 {
     size_t count = 0;
-    const uint32_t *frames = ca_snapshot_traceback(grouping->snapshot, weight->traceback, SIZE_MAX, &count, ret_error);
+    const uint32_t *frames =
+        ca_snapshot_traceback(grouping->snapshot, weight->traceback, SIZE_MAX, &count, ret_error);
     if (frames == NULL) {
         return false;
     }

@@ -1,7 +1,7 @@
 /* groups.h: weights added up by key, before they are sorted: what statistics.c and compare.c share.
  *
- * Whatever the key, a group is a sequence of frame ids, most recent first, and two sequences are the same group if their
- * file names and lines are: a label is the file name of a frame with line 0.
+ * Whatever the key, a group is a sequence of frame ids, most recent first, and two sequences are the same
+ * group if their file names and lines are: a label is the file name of a frame with line 0.
  */
 #ifndef CA_SNAPSHOT_GROUPS_H
 #define CA_SNAPSHOT_GROUPS_H
@@ -43,10 +43,13 @@ bool ca_grouping_init(struct ca_grouping *grouping, struct ca_snapshot *snapshot
 void ca_grouping_deinit(struct ca_grouping *grouping);
 bool ca_grouping_add(struct ca_grouping *grouping, const struct ca_weight *weights, size_t count,
                      struct ca_error **ret_error);
-/* The group of these frames, made with zeros if there is none. False when out of memory. The pointer holds until the next call. */
-bool ca_grouping_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count, struct ca_group_sum **ret_group);
+/* The group of these frames, made with zeros if there is none. False when out of memory. The pointer holds
+ * until the next call. */
+bool ca_grouping_find(struct ca_grouping *grouping, const uint32_t *frames, size_t count,
+                      struct ca_group_sum **ret_group);
 
-/* Sorted statistics of the grouping, whose frames they take over: call ca_grouping_deinit after it all the same. */
+/* Sorted statistics of the grouping, whose frames they take over: call ca_grouping_deinit after it all the
+ * same. */
 bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_statistics **ret_statistics,
                         struct ca_error **ret_error);
 

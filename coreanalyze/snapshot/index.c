@@ -9,8 +9,8 @@ void ca_index_deinit(struct ca_index *index)
     *index = (struct ca_index){0};
 }
 
-uint32_t ca_index_find(const struct ca_index *index, const struct ca_index_type *type, const void *array, const void *key,
-                       uint32_t hash)
+uint32_t ca_index_find(const struct ca_index *index, const struct ca_index_type *type, const void *array,
+                       const void *key, uint32_t hash)
 {
     if (index->capacity == 0) {
         return CA_INDEX_NONE;
@@ -40,7 +40,8 @@ bool ca_index_reserve(struct ca_index *index, const struct ca_index_type *type, 
     if ((index->used + 1) * 2 <= index->capacity) {
         return true;
     }
-    struct ca_index larger = {.capacity = index->capacity == 0 ? 64 : index->capacity * 2, .used = index->used};
+    struct ca_index larger = {.capacity = index->capacity == 0 ? 64 : index->capacity * 2,
+                              .used = index->used};
     larger.slots = calloc(larger.capacity, sizeof(*larger.slots));
     if (larger.slots == NULL) {
         return false;

@@ -23,8 +23,8 @@ struct ca_index_type {
 
 void ca_index_deinit(struct ca_index *index);
 /* The element that equals `key`, or CA_INDEX_NONE. */
-uint32_t ca_index_find(const struct ca_index *index, const struct ca_index_type *type, const void *array, const void *key,
-                       uint32_t hash);
+uint32_t ca_index_find(const struct ca_index *index, const struct ca_index_type *type, const void *array,
+                       const void *key, uint32_t hash);
 /* Room for one more, so that the next ca_index_insert cannot fail. False when out of memory. */
 bool ca_index_reserve(struct ca_index *index, const struct ca_index_type *type, const void *array);
 /* `element` must not be in the index. */

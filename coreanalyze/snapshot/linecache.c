@@ -1,8 +1,8 @@
 /* linecache.c: source lines, by the rules of Python's linecache.
  *
- * One cache for the process, as in Python, behind a mutex. A file that is not there is looked for anew each time; one that is
- * there is read once. Other than Python, whatever is not a regular file has no lines (names come from the target, and a FIFO
- * would never end), nor has a file of more than SOURCE_MAX bytes.
+ * One cache for the process, as in Python, behind a mutex. A file that is not there is looked for anew each
+ * time; one that is there is read once. Other than Python, whatever is not a regular file has no lines (names
+ * come from the target, and a FIFO would never end), nor has a file of more than SOURCE_MAX bytes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@ static struct {
     struct ca_index index;
 } cache = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* ------------------------------------------------------------------------------------------------------ reading */
+/* ------------------------------------------------------------------------------------ reading */
 
 static bool read_all(int fd, char **ret_bytes, size_t *ret_size)
 {
@@ -114,7 +114,7 @@ static void source_load(struct source_file *file, char *bytes, size_t size)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ the cache */
+/* ------------------------------------------------------------------------------------ the cache */
 
 struct name_key {
     const char *name;

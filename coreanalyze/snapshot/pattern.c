@@ -1,13 +1,15 @@
 /* pattern.c: fnmatch.fnmatchcase, as CPython 3.10 and later do it.
  *
- * CPython translates a pattern to a regular expression; what that expression means is done here directly. There is no escape
- * character. A '[' without its ']' is itself. In a set, the hyphens that make ranges are found first, ranges whose ends are
- * reversed vanish with both ends, and only then a '!' that has come to stand first negates.
+ * CPython translates a pattern to a regular expression; what that expression means is done here directly.
+ * There is no escape character. A '[' without its ']' is itself. In a set, the hyphens that make ranges are
+ * found first, ranges whose ends are reversed vanish with both ends, and only then a '!' that has come to
+ * stand first negates.
  */
 #include "../util/unicode.h"
 #include "statistics.h"
 
-/* First `wanted` from `at`; NULL if there is none. Not memchr: gcc 12 then warns of pointers to locals that it made up. */
+/* First `wanted` from `at`; NULL if there is none. Not memchr: gcc 12 then warns of pointers to locals that
+ * it made up. */
 static const char *find(const char *at, const char *end, char wanted)
 {
     while (at < end && *at != wanted) {
@@ -92,7 +94,8 @@ static bool set_matches(const char *body, const char *end, uint32_t wanted)
         const char *after = at;
         uint32_t c = ca_utf8_next(&after, end);
         if (after == hyphen) {
-            const char *from = skip_points(hyphen, end, 3); /* two code points lie between two such hyphens at least */
+            const char *from =
+                skip_points(hyphen, end, 3); /* two code points lie between two such hyphens at least */
             after = hyphen + 1;
             set_add_range(&set, c, ca_utf8_next(&after, end));
             hyphen = range_hyphen(from, end);
@@ -144,8 +147,9 @@ static bool token_matches(const struct token *token, uint32_t c)
     }
 }
 
-/* After a mismatch only the last star is tried again, one code point further: what lies between two stars is of fixed length,
- * so the first place where it matches is as good as any. Time is at most pattern times text. */
+/* After a mismatch only the last star is tried again, one code point further: what lies between two stars is
+ * of fixed length, so the first place where it matches is as good as any. Time is at most pattern times text.
+ */
 bool ca_pattern_matches(const char *pattern, size_t pattern_size, const char *text, size_t text_size)
 {
     const char *pattern_end = pattern + pattern_size;

@@ -48,7 +48,7 @@ const struct ca_coverage *ca_snapshot_coverage(const struct ca_snapshot *snapsho
     return snapshot->coverage_shared != NULL ? snapshot->coverage_shared : &snapshot->coverage;
 }
 
-/* ------------------------------------------------------------------------------------------------------ frames */
+/* ------------------------------------------------------------------------------------ frames */
 
 static uint32_t hash_frame(const struct ca_frame *frame)
 {
@@ -95,7 +95,7 @@ const struct ca_frame *ca_snapshot_frame(const struct ca_snapshot *snapshot, uin
     return &snapshot->frames[frame];
 }
 
-/* ------------------------------------------------------------------------------------------------------ tracebacks */
+/* ------------------------------------------------------------------------------------ tracebacks */
 
 struct traceback_key {
     const uint32_t *frames;
@@ -122,12 +122,14 @@ static uint32_t traceback_hash(const void *array, uint32_t element)
 {
     const struct ca_snapshot *snapshot = array;
     const struct ca_traceback_span *traceback = &snapshot->tracebacks[element];
-    return hash_traceback(snapshot->traceback_frames + traceback->first, traceback->count, traceback->total_nframe);
+    return hash_traceback(snapshot->traceback_frames + traceback->first, traceback->count,
+                          traceback->total_nframe);
 }
 
 static const struct ca_index_type traceback_type = {traceback_equal, traceback_hash};
 
-/* Copies `frames` to the end of traceback_frames. The array is never left NULL, so that an empty traceback has an address. */
+/* Copies `frames` to the end of traceback_frames. The array is never left NULL, so that an empty traceback
+ * has an address. */
 static bool append_frames(struct ca_snapshot *snapshot, const uint32_t *frames, size_t count)
 {
     if (!CA_GROW(snapshot->traceback_frames, snapshot->traceback_frames_capacity,
@@ -178,8 +180,9 @@ bool ca_snapshot_reserve_tracebacks(struct ca_snapshot *snapshot, size_t count, 
     return true;
 }
 
-bool ca_snapshot_set_traceback(struct ca_snapshot *snapshot, uint32_t traceback, const uint32_t *frames, size_t count,
-                               bool complete, uint32_t total_nframe, struct ca_error **ret_error)
+bool ca_snapshot_set_traceback(struct ca_snapshot *snapshot, uint32_t traceback, const uint32_t *frames,
+                               size_t count, bool complete, uint32_t total_nframe,
+                               struct ca_error **ret_error)
 {
     uint64_t first = snapshot->traceback_frame_count;
     if (count >= UINT32_MAX || !append_frames(snapshot, frames, count)) {
@@ -190,7 +193,8 @@ bool ca_snapshot_set_traceback(struct ca_snapshot *snapshot, uint32_t traceback,
     return true;
 }
 
-static bool traceback_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, struct ca_error **ret_error)
+static bool traceback_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
+                              struct ca_error **ret_error)
 {
     const struct ca_traceback_span *span = &snapshot->tracebacks[traceback];
     if (span->complete || span->count >= wanted) {
@@ -199,8 +203,8 @@ static bool traceback_resolve(struct ca_snapshot *snapshot, uint32_t traceback, 
     return snapshot->resolver->resolve(snapshot, traceback, wanted, ret_error);
 }
 
-const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, size_t *ret_count,
-                                      struct ca_error **ret_error)
+const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
+                                      size_t *ret_count, struct ca_error **ret_error)
 {
     if (!traceback_resolve(snapshot, traceback, wanted, ret_error)) {
         return NULL;
@@ -219,7 +223,7 @@ uint32_t ca_snapshot_total_nframe(struct ca_snapshot *snapshot, uint32_t traceba
     return snapshot->tracebacks[traceback].total_nframe;
 }
 
-/* ------------------------------------------------------------------------------------------------------ traces */
+/* ------------------------------------------------------------------------------------ traces */
 
 bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *trace)
 {
@@ -233,7 +237,8 @@ bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *
     return true;
 }
 
-const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *ret_count, struct ca_error **ret_error)
+const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *ret_count,
+                                          struct ca_error **ret_error)
 {
     static const struct ca_trace none;
     if (snapshot->resolver != NULL && !snapshot->traces_read) {

@@ -63,28 +63,35 @@ bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_stati
     }
     for (size_t i = 0; i < grouping->count; i++) {
         const struct ca_group_sum *group = &grouping->items[i];
-        items[i] = (struct ca_statistic){.size = group->size, .count = group->count, .traceback = group->traceback,
-                                         .frames = grouping->frames + group->first, .frame_count = group->frame_count};
+        items[i] = (struct ca_statistic){.size = group->size,
+                                         .count = group->count,
+                                         .traceback = group->traceback,
+                                         .frames = grouping->frames + group->first,
+                                         .frame_count = group->frame_count};
         if (diff) {
             items[i].size_diff = (__int128)(group->size - group->old_size);
             items[i].count_diff = (__int128)(group->count - group->old_count);
         }
     }
-    qsort_r(items, grouping->count, sizeof(*items), diff ? compare_diffs : compare_statistics, grouping->snapshot);
+    qsort_r(items, grouping->count, sizeof(*items), diff ? compare_diffs : compare_statistics,
+            grouping->snapshot);
     owner->frames = grouping->frames;
     owner->frame_count = grouping->frame_count;
     grouping->frames = NULL;
     grouping->frames_capacity = 0;
-    owner->statistics = (struct ca_statistics){.items = items, .count = grouping->count, .key = grouping->key,
-                                               .total_size = grouping->total_size, .total_count = grouping->total_count,
+    owner->statistics = (struct ca_statistics){.items = items,
+                                               .count = grouping->count,
+                                               .key = grouping->key,
+                                               .total_size = grouping->total_size,
+                                               .total_count = grouping->total_count,
                                                .snapshot = grouping->snapshot};
     *ret_statistics = &owner->statistics;
     return true;
 }
 
 bool ca_statistics_compute(struct ca_snapshot *snapshot, const struct ca_weight *weights, size_t weight_count,
-                           enum ca_key key, enum ca_cumulative cumulative, struct ca_statistics **ret_statistics,
-                           struct ca_error **ret_error)
+                           enum ca_key key, enum ca_cumulative cumulative,
+                           struct ca_statistics **ret_statistics, struct ca_error **ret_error)
 {
     struct ca_grouping grouping;
     bool ok = ca_grouping_init(&grouping, snapshot, key, cumulative, ret_error) &&

@@ -30,7 +30,8 @@ static const struct ca_index_type string_type = {string_equal, string_hash};
 static bool append_bytes(struct ca_snapshot *snapshot, const char *bytes, size_t size)
 {
     const char *old = snapshot->string_bytes;
-    size_t inside = old != NULL && bytes >= old && bytes < old + snapshot->string_size ? (size_t)(bytes - old) : SIZE_MAX;
+    size_t inside =
+        old != NULL && bytes >= old && bytes < old + snapshot->string_size ? (size_t)(bytes - old) : SIZE_MAX;
     if (!CA_GROW(snapshot->string_bytes, snapshot->string_capacity, snapshot->string_size + size + 1)) {
         return false;
     }
@@ -51,11 +52,13 @@ uint32_t ca_snapshot_add_string(struct ca_snapshot *snapshot, const char *bytes,
     uint64_t offset = snapshot->string_size;
     if (size >= UINT32_MAX || snapshot->string_count >= UINT32_MAX - 1 ||
         !CA_GROW(snapshot->strings, snapshot->strings_capacity, snapshot->string_count + 1) ||
-        !ca_index_reserve(&snapshot->string_index, &string_type, snapshot) || !append_bytes(snapshot, bytes, size)) {
+        !ca_index_reserve(&snapshot->string_index, &string_type, snapshot) ||
+        !append_bytes(snapshot, bytes, size)) {
         return UINT32_MAX;
     }
     uint32_t id = (uint32_t)snapshot->string_count++;
-    snapshot->strings[id] = (struct ca_string_span){.offset = offset, .size = (uint32_t)size, .hash = key.hash};
+    snapshot->strings[id] =
+        (struct ca_string_span){.offset = offset, .size = (uint32_t)size, .hash = key.hash};
     ca_index_insert(&snapshot->string_index, id, key.hash);
     return id;
 }

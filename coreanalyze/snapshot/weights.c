@@ -20,7 +20,8 @@ static bool weight_equal(const void *array, uint32_t element, const void *key)
 {
     const struct ca_weight *weight = &((const struct weights *)array)->items[element];
     const struct ca_weight *wanted = key;
-    return weight->traceback == wanted->traceback && weight->domain == wanted->domain && weight->thread == wanted->thread;
+    return weight->traceback == wanted->traceback && weight->domain == wanted->domain &&
+           weight->thread == wanted->thread;
 }
 
 static uint32_t weight_hash(const void *array, uint32_t element)
@@ -30,7 +31,8 @@ static uint32_t weight_hash(const void *array, uint32_t element)
 
 static const struct ca_index_type weight_type = {weight_equal, weight_hash};
 
-/* The weight with the traceback, domain and thread of `key`, made when there is none. NULL when out of memory. */
+/* The weight with the traceback, domain and thread of `key`, made when there is none. NULL when out of
+ * memory. */
 static struct ca_weight *weights_find(struct weights *weights, const struct ca_weight *key)
 {
     uint32_t hash = hash_weight(key);
@@ -52,9 +54,11 @@ static bool weights_add(struct weights *weights, const struct ca_trace *traces, 
 {
     struct ca_weight *last = NULL;
     for (size_t i = 0; i < count; i++) {
-        struct ca_weight key = {.traceback = traces[i].traceback, .domain = traces[i].domain,
+        struct ca_weight key = {.traceback = traces[i].traceback,
+                                .domain = traces[i].domain,
                                 .thread = by_thread ? traces[i].thread : 0};
-        if (last == NULL || last->traceback != key.traceback || last->domain != key.domain || last->thread != key.thread) {
+        if (last == NULL || last->traceback != key.traceback || last->domain != key.domain ||
+            last->thread != key.thread) {
             last = weights_find(weights, &key);
         }
         if (last == NULL) {
@@ -76,8 +80,8 @@ static bool knows_threads(const struct ca_trace *traces, size_t count)
     return count == 0;
 }
 
-static bool weigh_traces(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
-                         size_t *ret_count, struct ca_error **ret_error)
+static bool weigh_traces(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
+                         struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
 {
     if (value != CA_VALUE_LIVE) {
         return ca_fail(ret_error, CA_USAGE, "this snapshot holds live traces only; leave --value out");
@@ -102,8 +106,8 @@ static bool weigh_traces(struct ca_snapshot *snapshot, enum ca_value value, bool
     return true;
 }
 
-bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
-                         size_t *ret_count, struct ca_error **ret_error)
+bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
+                         struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
 {
     if (snapshot->resolver != NULL && snapshot->resolver->weigh != NULL) {
         return snapshot->resolver->weigh(snapshot, value, by_thread, ret_weights, ret_count, ret_error);

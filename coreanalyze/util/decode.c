@@ -23,16 +23,18 @@ struct slice {
     size_t size;
 };
 
-/* ------------------------------------------------------------------------------------------------------ codec names */
+/* ------------------------------------------------------------------------------------ codec names */
 
 /* encodings.aliases of Python 3.11, and the modules themselves. */
-static const char *const utf8_names[] = {"utf_8", "cp65001", "u8", "utf", "utf8", "utf8_ucs2", "utf8_ucs4", "utf_8_sig", NULL};
+static const char *const utf8_names[] = {"utf_8",     "cp65001",   "u8",        "utf", "utf8",
+                                         "utf8_ucs2", "utf8_ucs4", "utf_8_sig", NULL};
 static const char *const latin1_names[] = {
-    "latin_1",   "8859",       "cp819",           "csisolatin1", "ibm819", "iso8859", "iso8859_1",
-    "iso_8859_1", "iso_8859_1_1987", "iso_ir_100", "l1",     "latin",   "latin1", NULL};
+    "latin_1",         "8859",       "cp819", "csisolatin1", "ibm819", "iso8859", "iso8859_1", "iso_8859_1",
+    "iso_8859_1_1987", "iso_ir_100", "l1",    "latin",       "latin1", NULL};
 static const char *const ascii_names[] = {
-    "ascii",    "646",      "ansi_x3.4_1968", "ansi_x3.4_1986",   "ansi_x3_4_1968", "ansi_x3_4_1986", "cp367", "csascii",
-    "ibm367",   "iso646_us", "iso_646.irv_1991", "iso_646_irv_1991", "iso_ir_6",       "us",             "us_ascii", NULL};
+    "ascii",    "646",    "ansi_x3.4_1968", "ansi_x3.4_1986",   "ansi_x3_4_1968",   "ansi_x3_4_1986", "cp367",
+    "csascii",  "ibm367", "iso646_us",      "iso_646.irv_1991", "iso_646_irv_1991", "iso_ir_6",       "us",
+    "us_ascii", NULL};
 
 /* Python wants the byte order mark of these, which a file with a readable comment cannot have. */
 static const char *const marked_names[] = {"utf_16", "u16", "utf16", "utf_32", "u32", "utf32", NULL};
@@ -69,8 +71,8 @@ static bool codec_normalize(struct slice name, char *normalized)
     return length != 0;
 }
 
-/* `name` is one of `stems` or begins with it and a '-', where '_' counts as '-' and only 12 characters count: what tokenizers
- * look at before they ask the codec registry. */
+/* `name` is one of `stems` or begins with it and a '-', where '_' counts as '-' and only 12 characters count:
+ * what tokenizers look at before they ask the codec registry. */
 static bool has_stem(struct slice name, const char *const *stems)
 {
     char start[13] = "";
@@ -112,7 +114,7 @@ static bool encoding_set(struct encoding *encoding, struct slice name)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ the comment */
+/* ------------------------------------------------------------------------------------ the comment */
 
 /* Up to and with its '\n'. */
 static struct slice line_at(struct slice text)
@@ -143,7 +145,8 @@ static bool find_cookie(struct slice line, struct slice *ret_name)
         return false;
     }
     for (at++; at + 7 < line.size; at++) {
-        if (memcmp(line.bytes + at, "coding", 6) != 0 || (line.bytes[at + 6] != ':' && line.bytes[at + 6] != '=')) {
+        if (memcmp(line.bytes + at, "coding", 6) != 0 ||
+            (line.bytes[at + 6] != ':' && line.bytes[at + 6] != '=')) {
             continue;
         }
         struct slice rest = {line.bytes + at + 7, line.size - at - 7};
@@ -189,7 +192,7 @@ static bool encoding_detect(struct slice text, bool mark, struct encoding *ret_e
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ decoding */
+/* ------------------------------------------------------------------------------------ decoding */
 
 static bool is_ascii(const char *bytes, size_t size)
 {
@@ -228,7 +231,8 @@ static bool decode_latin1(char **bytes, size_t *size)
     return true;
 }
 
-/* iconv spells names in its own ways: "iso8859_15" is ISO8859-15, "utf_16_le" UTF16LE, "shift_jis" SHIFT_JIS. */
+/* iconv spells names in its own ways: "iso8859_15" is ISO8859-15, "utf_16_le" UTF16LE, "shift_jis" SHIFT_JIS.
+ */
 static iconv_t converter_open(const char *name)
 {
     static const char separators[] = {'-', '_', '\0'};

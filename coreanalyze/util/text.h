@@ -5,11 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-initialise. After a failed allocation `failed` is set and everything added is ignored: check once at the end.
+/* Zero-initialise. After a failed allocation `failed` is set and everything added is ignored: check once at
+ * the end.
  *
- * escape_names chooses what the functions that put names and source lines of the target into a text do with them (statistic and
- * traceback texts, ca_text_add_target): false, the default, writes their bytes as they are, which is what CPython prints
- * and what the Python API needs; true writes them by ca_text_add_name's rules. Every text that a terminal may show sets it. */
+ * escape_names chooses what the functions that put names and source lines of the target into a text do with
+ * them (statistic and traceback texts, ca_text_add_target): false, the default, writes their bytes as they
+ * are, which is what CPython prints and what the Python API needs; true writes them by ca_text_add_name's
+ * rules. Every text that a terminal may show sets it. */
 struct ca_text {
     char *bytes; /* NUL-terminated once anything was added; NULL before */
     size_t size;
@@ -26,10 +28,11 @@ void ca_text_printf(struct ca_text *text, const char *format, ...) __attribute__
 void ca_text_add_integer(struct ca_text *text, __int128 number, bool plus);
 void ca_text_add_unsigned(struct ca_text *text, unsigned __int128 number);
 
-/* Adds a name that came from the target for a terminal, so that no name can move the cursor, forge a line, colour or reorder
- * the text. Written as \xNN: control characters, DEL and each byte that is no UTF-8. Written as \uNNNN: C1 codes, line and
- * paragraph separators (U+2028, U+2029) and the bidirectional controls (U+061C, U+200E, U+200F, U+202A..U+202E,
- * U+2066..U+2069). Everything else, backslashes too, stays as it is. */
+/* Adds a name that came from the target for a terminal, so that no name can move the cursor, forge a line,
+ * colour or reorder the text. Written as \xNN: control characters, DEL and each byte that is no UTF-8.
+ * Written as \uNNNN: C1 codes, line and paragraph separators (U+2028, U+2029) and the bidirectional controls
+ * (U+061C, U+200E, U+200F, U+202A..U+202E, U+2066..U+2069). Everything else, backslashes too, stays as it is.
+ */
 void ca_text_add_name(struct ca_text *text, const char *name);
 void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size);
 /* The same for a source line: tabs stay. */
@@ -37,8 +40,8 @@ void ca_text_add_line_bytes(struct ca_text *text, const char *line, size_t size)
 
 /* A name as text->escape_names says. */
 void ca_text_add_target(struct ca_text *text, const char *name, size_t size);
-/* repr() of a Python string: quotes, \\, \n \r \t, and \xhh \uhhhh \Uhhhhhhhh for what is not printable. Nothing in it is
- * dangerous to a terminal, so escape_names changes nothing. */
+/* repr() of a Python string: quotes, \\, \n \r \t, and \xhh \uhhhh \Uhhhhhhhh for what is not printable.
+ * Nothing in it is dangerous to a terminal, so escape_names changes nothing. */
 void ca_text_add_repr(struct ca_text *text, const char *string, size_t size);
 
 #endif

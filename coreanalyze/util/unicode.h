@@ -1,4 +1,5 @@
-/* unicode.h: names as Python sees them: code points of UTF-8, with surrogateescape for bytes that are no UTF-8. */
+/* unicode.h: names as Python sees them: code points of UTF-8, with surrogateescape for bytes that are no
+ * UTF-8. */
 #ifndef CA_UTIL_UNICODE_H
 #define CA_UTIL_UNICODE_H
 

@@ -234,6 +234,25 @@ START_TEST(callers_by_bytes)
 }
 END_TEST
 
+START_TEST(callers_that_are_allocators)
+{
+    uint32_t bare = frame_id("/m(+0x1)", 0, NULL), allocator = frame_id("/m(xmalloc)", 0, "xmalloc");
+    trace_add(10, (uint32_t[]){bare, allocator, frame_id("/m(mine)", 0, "mine"), frame_id("/m(main)", 0, "main")}, 4);
+    struct ca_listing listing;
+    struct ca_weight *weights = listing_begin(&listing, CA_KEY_LINENO, CA_CUMULATIVE_OFF);
+    ck_assert_str_eq(caller_name(&listing, 0), "/m(mine)");
+    listing.skip = (const char *const[]){"min?"};
+    listing.skip_count = 1;
+    ck_assert_str_eq(caller_name(&listing, 0), "/m(main)");
+    listing.skip = (const char *const[]){"m*"};
+    ck_assert_str_eq(caller_name(&listing, 0), "/m(xmalloc)"); /* nobody else is left */
+    listing.skip_count = 0;
+    listing.no_skip = true;
+    ck_assert_str_eq(caller_name(&listing, 0), "/m(xmalloc)");
+    listing_end(&listing, weights);
+}
+END_TEST
+
 START_TEST(callers_at_a_tie)
 {
     uint32_t bare = frame_id("<unknown>", 0, NULL);
@@ -535,6 +554,7 @@ int main(void)
     tcase_add_checked_fixture(cases, NULL, streams_end);
     tcase_add_test(cases, folded_names);
     tcase_add_test(cases, callers_by_bytes);
+    tcase_add_test(cases, callers_that_are_allocators);
     tcase_add_test(cases, callers_at_a_tie);
     tcase_add_test(cases, callers_of_cumulative_groups);
     tcase_add_test(cases, folded_listing_leaves_empty_groups_out);
