@@ -17,7 +17,7 @@ PROGRAM = "stops.c"
 QUESTIONS = {
     "top": ("tm-top", ["top"]),
     "top-0": ("tm-top 0", ["top", "-n", "0"]),
-    "traceback": ("tm-top -by traceback 3 --nframe=4", ["top", "--by", "traceback", "-n", "3", "--nframe=4"]),
+    "traceback": ("tm-top -by traceback 3 --nframe=16", ["top", "--by", "traceback", "-n", "3", "--nframe=16"]),
     "function": ("tm top -by function", ["top", "--by", "function"]),
     "filter": ('tm-top -include "*/stops.c" -all-frames', ["top", "--include", "*/stops.c", "--all-frames"]),
     "json": ("tm-top -format json", ["top", "--format", "json"]),
@@ -121,6 +121,25 @@ def test_exec_wrapper_and_traceback_limit(program, tmp_path):
     traces = json.loads(answers["traces"])
     assert traces["traceback_limit"] == 2
     assert any(trace["size"] == 4096 for trace in traces["traces"])
+
+
+WORKLOAD = """
+create table t(a, b);
+with recursive c(x) as (select 1 union all select x + 1 from c where x < 3000) insert into t select x, hex(randomblob(30)) from c;
+create index i on t(b);
+select count(*) from t;
+"""
+
+
+def test_stripped_sqlite3(tmp_path):
+    """Debian's own, without debug information, where it prints its result."""
+    sqlite3, core = shutil.which("sqlite3"), tmp_path / "core"
+    (tmp_path / "workload").write_text(WORKLOAD)
+    live = gdb([*PRELOADED, "set breakpoint pending on", "break write", f"run :memory: <{tmp_path}/workload", *ask_all(),
+                f"generate-core-file {core}"], sqlite3)
+    answers = agree(live, core, sqlite3)
+    assert sum(item["size"] for item in json.loads(answers["traces"])["traces"]) > 300000
+    assert b"sqlite3_step" in answers["traceback"]
 
 
 def test_attached_process(program, tmp_path):
