@@ -28,7 +28,7 @@ LIB := $(BUILD)/lib
 ENGINE_LIBS := -ldw -lelf -ljson-c -larchive -lprotobuf-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
-ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c))
+ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c coreanalyze/*/*/*.c))
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 PROTO := $(wildcard coreanalyze/*/*.proto)
 PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
@@ -116,14 +116,17 @@ $(LIB)/pkgconfig/tm.pc: tracer/tm.pc.in Makefile
 
 # --------------------------------------------------------------------------------------------------- installing
 
+# Absolute; not by $(abspath), which takes a path with blanks for several.
+INSTALL_PREFIX = $(if $(filter /%,$(PREFIX)),$(PREFIX),$(CURDIR)/$(PREFIX))
+
 .PHONY: install
 install: all ## install into PREFIX (default /usr/local), below DESTDIR if that is set
-	@set -e; to='$(DESTDIR)$(abspath $(PREFIX))'; \
+	@set -e; to='$(DESTDIR)$(INSTALL_PREFIX)'; \
 	for f in $(PROGRAMS); do install -D -m 755 $(BUILD)/$$f "$$to/$$f"; done; \
 	for f in $(DATA); do install -D -m 644 $(BUILD)/$$f "$$to/$$f"; done; \
-	install -D -m 644 gdb/auto-load.py "$$to/$(call AUTO_LOAD,$(abspath $(PREFIX)))"
+	install -D -m 644 gdb/auto-load.py "$$to/$(call AUTO_LOAD,$(INSTALL_PREFIX))"
 	@echo 'Installed. For the tm-* commands in GDB, put this line into ~/.gdbinit or type it:'
-	@echo 'source $(abspath $(PREFIX))/share/tm/gdb/tm-gdb.py'
+	@echo 'source $(INSTALL_PREFIX)/share/tm/gdb/tm-gdb.py'
 
 .PHONY: deps
 deps: ## install what is missing to build and test (Debian packages, tools/packages.txt)

@@ -7,7 +7,7 @@
 
 #include "../table/table.h"
 #include "binary.h"
-#include "debug_info.h"
+#include "dwarf/debug_info.h"
 #include "function_name.h"
 #include "pool.h"
 #include "source_path.h"

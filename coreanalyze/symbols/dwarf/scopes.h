@@ -9,7 +9,7 @@
 
 #include <elfutils/libdw.h>
 
-#include "intervals.h"
+#include "../intervals.h"
 
 #define CA_NO_SCOPE UINT32_MAX
 

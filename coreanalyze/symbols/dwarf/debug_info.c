@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../util/grow.h"
-#include "../util/text.h"
-#include "function_name.h"
+#include "../../util/grow.h"
+#include "../../util/text.h"
+#include "../function_name.h"
+#include "line_table.h"
 #include "scopes.h"
 
 /* Bounds for files that were made to hurt. */
@@ -23,10 +24,9 @@ struct ca_unit {
     bool opened;
     bool has_scopes;
     bool qualifies;       /* the language has namespaces or classes */
-    const char *directory; /* DW_AT_comp_dir, NULL = none */
-    Dwarf_Lines *lines;
-    size_t line_count;
-    Dwarf_Files *files; /* that DW_AT_call_file counts in */
+    struct ca_line_table lines;
+    struct ca_line_header split_files;  /* of the split unit, where it has its own */
+    const struct ca_line_header *files; /* that DW_AT_call_file counts in */
     struct ca_scopes scopes;
 };
 
@@ -155,6 +155,8 @@ void ca_debug_info_close(struct ca_debug_info *info)
 {
     for (size_t i = 0; i < info->unit_count; i++) {
         ca_scopes_deinit(&info->units[i].scopes);
+        ca_line_table_deinit(&info->units[i].lines);
+        ca_line_header_deinit(&info->units[i].split_files);
     }
     free(info->units);
     ca_intervals_deinit(&info->intervals);
@@ -199,6 +201,24 @@ static void unit_read_scopes(struct ca_debug_info *info, struct ca_unit *unit)
     }
 }
 
+static void unit_read_lines(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, Dwarf_Die *entry)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word offset = 0;
+    uint8_t address_size = 8;
+    const char *directory = dwarf_formstring(dwarf_attr(die, DW_AT_comp_dir, &attribute));
+    dwarf_cu_die(unit->cu, &(Dwarf_Die){0}, NULL, NULL, &address_size, NULL, NULL, NULL);
+    bool memory = true, split = false;
+    if (dwarf_formudata(dwarf_attr(die, DW_AT_stmt_list, &attribute), &offset) == 0) {
+        memory = ca_line_table_read(&unit->lines, info->dwarf, offset, address_size, directory, info->low, info->high);
+    }
+    if (memory && entry->cu != die->cu && dwarf_formudata(dwarf_attr(entry, DW_AT_stmt_list, &attribute), &offset) == 0) {
+        memory = ca_line_header_read(&unit->split_files, dwarf_cu_getdwarf(entry->cu), offset, address_size, directory, &split);
+    }
+    unit->files = split ? &unit->split_files : &unit->lines.header;
+    info->pool->failed = info->pool->failed || !memory;
+}
+
 static void unit_open(struct ca_debug_info *info, struct ca_unit *unit)
 {
     if (unit->opened) {
@@ -209,17 +229,9 @@ static void unit_open(struct ca_debug_info *info, struct ca_unit *unit)
     if (!dwarf_cu_die(unit->cu, &die, NULL, NULL, NULL, NULL, NULL, NULL)) {
         return;
     }
-    Dwarf_Attribute attribute;
-    unit->directory = dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &attribute));
-    if (dwarf_getsrclines(&die, &unit->lines, &unit->line_count) != 0) {
-        unit->line_count = 0;
-    }
     unit_entry(unit, &entry);
     unit->qualifies = language_qualifies(dwarf_srclang(&entry));
-    size_t count;
-    if (dwarf_getsrcfiles(&entry, &unit->files, &count) != 0) {
-        unit->files = NULL;
-    }
+    unit_read_lines(info, unit, &die, &entry);
     unit_read_scopes(info, unit);
 }
 
@@ -243,61 +255,43 @@ static struct ca_unit *unit_find(struct ca_debug_info *info, uint64_t address)
 
 /* ------------------------------------------------------------------------------------------------------ files and lines */
 
-/* libdw puts before a name the directory that its entry refers to. Where that is not the compilation directory itself, a relative
- * one counts from there. */
-static bool name_lacks_directory(const char *name, const char *directory)
+/* A relative directory counts from the compilation directory, which is the first. */
+static void name_build(struct ca_text *text, const struct ca_line_header *files, const struct ca_line_file *file)
 {
-    size_t size = directory ? strlen(directory) : 0;
-    return name[0] != '/' && size > 0 && !(strncmp(name, directory, size) == 0 && name[size] == '/');
+    const char *directory = file->directory < files->directory_count ? files->directories[file->directory] : NULL;
+    if (file->name[0] != '/' && directory) {
+        if (directory[0] != '/' && file->directory > 0 && files->directories[0]) {
+            ca_text_add(text, files->directories[0]);
+            ca_text_add(text, "/");
+        }
+        ca_text_add(text, directory);
+        ca_text_add(text, "/");
+    }
+    ca_text_add(text, file->name);
 }
 
-static const char *file_name(struct ca_debug_info *info, const struct ca_unit *unit, const char *name)
+/* What is shown for a file of a line table; NULL = unknown. */
+static const char *file_name(struct ca_debug_info *info, const struct ca_line_header *files, uint64_t number)
 {
-    if (!name || strcmp(name, "???") == 0) {
+    const struct ca_line_file *file = files && number < files->file_count ? &files->files[number] : NULL;
+    if (!file || !file->name || file->name[0] == '\0') {
         return NULL;
     }
-    const char *known = ca_map_get(&info->file_names, (uintptr_t)name, (uintptr_t)unit->directory);
+    const char *known = ca_map_get(&info->file_names, (uintptr_t)file, 0);
     if (known) {
         return known;
     }
-    const char *result;
-    if (name_lacks_directory(name, unit->directory)) {
-        struct ca_text text = {0};
-        ca_text_add(&text, unit->directory);
-        ca_text_add(&text, "/");
-        ca_text_add(&text, name);
-        info->pool->failed = info->pool->failed || text.failed;
-        result = text.failed ? NULL : ca_source_path(info->pool, info->source_map, text.bytes);
-        ca_text_deinit(&text);
-    } else {
-        result = ca_source_path(info->pool, info->source_map, name);
-    }
-    if (result && !ca_map_set(&info->file_names, (uintptr_t)name, (uintptr_t)unit->directory, result)) {
+    struct ca_text text = {0};
+    name_build(&text, files, file);
+    const char *result = text.failed ? NULL : ca_source_path(info->pool, info->source_map, text.bytes);
+    ca_text_deinit(&text);
+    if (!result || !ca_map_set(&info->file_names, (uintptr_t)file, 0, result)) {
         info->pool->failed = true;
     }
     return result;
 }
 
-/* The last row at or before the address, unless it ends a sequence. */
-static Dwarf_Line *row_find(const struct ca_unit *unit, uint64_t address)
-{
-    size_t low = 0, high = unit->line_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        Dwarf_Addr start = 0;
-        dwarf_lineaddr(dwarf_onesrcline(unit->lines, middle), &start);
-        if (start <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Dwarf_Line *row = low == 0 ? NULL : dwarf_onesrcline(unit->lines, low - 1);
-    bool ends = false;
-    return row && dwarf_lineendsequence(row, &ends) == 0 && !ends ? row : NULL;
-}
-
-static void line_set(struct ca_line *line, const char *filename, int64_t lineno)
+static void line_set(struct ca_line *line, const char *filename, uint64_t lineno)
 {
     if (filename && lineno > 0 && lineno <= INT32_MAX) {
         line->filename = filename;
@@ -307,10 +301,9 @@ static void line_set(struct ca_line *line, const char *filename, int64_t lineno)
 
 static void line_of_row(struct ca_debug_info *info, const struct ca_unit *unit, uint64_t address, struct ca_line *line)
 {
-    Dwarf_Line *row = row_find(unit, address);
-    int lineno = 0;
-    if (row && dwarf_lineno(row, &lineno) == 0) {
-        line_set(line, file_name(info, unit, dwarf_linesrc(row, NULL, NULL)), lineno);
+    const struct ca_line_row *row = ca_line_table_find(&unit->lines, address);
+    if (row && row->line > 0) {
+        line_set(line, file_name(info, &unit->lines.header, row->file), row->line);
     }
 }
 
@@ -319,9 +312,9 @@ static void line_of_call(struct ca_debug_info *info, const struct ca_unit *unit,
 {
     Dwarf_Attribute attribute;
     Dwarf_Word file, lineno;
-    if (unit->files && dwarf_formudata(dwarf_attr(call, DW_AT_call_file, &attribute), &file) == 0 &&
+    if (dwarf_formudata(dwarf_attr(call, DW_AT_call_file, &attribute), &file) == 0 &&
         dwarf_formudata(dwarf_attr(call, DW_AT_call_line, &attribute), &lineno) == 0) {
-        line_set(line, file_name(info, unit, dwarf_filesrc(unit->files, file, NULL, NULL)), (int64_t)lineno);
+        line_set(line, file_name(info, unit->files, file), lineno);
     }
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../util/grow.h"
+#include "../../util/grow.h"
 
 /* Bounds for tables that were made to hurt; real ones have a few hundred abbreviations with a few dozen attributes. */
 #define ABBREVIATIONS_MAX 1000000

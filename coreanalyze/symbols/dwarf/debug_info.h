@@ -4,9 +4,9 @@
 
 #include <elfutils/libdwfl.h>
 
-#include "intervals.h"
-#include "pool.h"
-#include "source_path.h"
+#include "../intervals.h"
+#include "../pool.h"
+#include "../source_path.h"
 
 struct ca_unit;
 
@@ -21,7 +21,7 @@ struct ca_debug_info {
     bool has_rangeless;            /* some unit says nowhere which addresses it has */
     struct ca_map unit_of_cu;      /* Dwarf_CU * -> struct ca_unit * */
     struct ca_map function_names;  /* address of an entry -> name */
-    struct ca_map file_names;      /* libdw's file name -> ours */
+    struct ca_map file_names;      /* struct ca_line_file * -> name */
     struct ca_pool *pool;
     const struct ca_source_map *source_map;
 };

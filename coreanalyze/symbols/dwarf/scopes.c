@@ -2,12 +2,12 @@
 #include "scopes.h"
 
 #include <dwarf.h>
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../util/grow.h"
+#include "../../util/grow.h"
 #include "abbreviations.h"
+#include "sections.h"
 
 /* Bounds for files that were made to hurt. */
 #define DEPTH_MAX 4096
@@ -40,26 +40,6 @@ void ca_scopes_deinit(struct ca_scopes *scopes)
 
 /* ------------------------------------------------------------------------------------------------------ bounds */
 
-/* End of the section that starts at `base`, NULL when the file has none such: libdw checks a unit's length against its section
- * in some calls only. */
-static const unsigned char *section_end(Elf *elf, const unsigned char *base)
-{
-    size_t names;
-    if (elf_getshdrstrndx(elf, &names) != 0) {
-        return NULL;
-    }
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
-        GElf_Shdr header;
-        const char *name = gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
-        bool info = name && (strncmp(name, ".debug_info", 11) == 0 || strncmp(name, ".zdebug_info", 12) == 0);
-        Elf_Data *data = info ? elf_rawdata(section, NULL) : NULL;
-        if (data && data->d_buf == base) {
-            return base + data->d_size;
-        }
-    }
-    return NULL;
-}
-
 /* The bytes of the unit's entries; false when they cannot be had. */
 static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, const unsigned char **ret_end)
 {
@@ -71,8 +51,10 @@ static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, 
         return false;
     }
     const unsigned char *base = (const unsigned char *)die.addr - dwarf_dieoffset(&die);
-    const unsigned char *end = section_end(dwarf_getelf(dwarf), base);
-    if (!end || (const unsigned char *)die.addr >= end) {
+    /* libdw checks a unit's size against its section in some calls only. */
+    struct ca_section section = ca_section_find(dwarf, "info", base);
+    const unsigned char *end = section.bytes + section.size;
+    if (!section.bytes || (const unsigned char *)die.addr >= end) {
         return false;
     }
     *ret_first = die.addr;
