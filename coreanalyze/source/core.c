@@ -331,6 +331,7 @@ static void segments_sort(struct core_source *source)
 #define PRPSINFO_NAME      40
 #define PRPSINFO_ARGUMENTS 56
 #define PRPSINFO_SIZE      136
+#define SHORT_NAME_MAX     15 /* the kernel's TASK_COMM_LEN - 1 */
 
 static void read_prstatus(struct core_source *source, const uint8_t *bytes, size_t size)
 {
@@ -527,8 +528,9 @@ static const char *base_name(const char *path)
 static const char *program_by_name(const struct core_source *source)
 {
     size_t length = strlen(source->short_name);
+    size_t compared = length < SHORT_NAME_MAX ? length + 1 : length; /* with the NUL, where the kernel did not cut */
     for (size_t i = 0; length && i < source->file_count; i++) {
-        if (strncmp(base_name(source->files[i].path), source->short_name, length) == 0) {
+        if (strncmp(base_name(source->files[i].path), source->short_name, compared) == 0) {
             return source->files[i].path;
         }
     }
