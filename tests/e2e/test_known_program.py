@@ -52,11 +52,11 @@ def test_markers_are_read():
     assert len(EXPECTED) > 30 and len(WITHIN) == 3
 
 
-def compile_known(directory, compiler, optimisation, linking):
+def compile_known(directory, compiler, optimisation, linking, *more_flags):
     """The program with debug information."""
     cc, cxx = COMPILERS[compiler]
     compile_flags, link_flags = LINKING[linking]
-    flags = ["-g", *OPTIMISATION[optimisation], *compile_flags]
+    flags = ["-g", *OPTIMISATION[optimisation], *compile_flags, *more_flags]
     harness.run_ok([cc, *flags, "-D_GNU_SOURCE", "-c", SOURCES[0], "-o", directory / "known.o"])
     harness.run_ok([cxx, *flags, "-std=c++17", SOURCES[1], directory / "known.o", "-o", directory / "known",
                     *link_flags, "-pthread"])
@@ -68,9 +68,14 @@ VARIANTS = [(compiler, optimisation, linking)
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids="-".join)
-def known(request, tmp_path_factory):
+def variant(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def known(variant, tmp_path_factory):
     """The program in one of its variants."""
-    return compile_known(tmp_path_factory.mktemp("known"), *request.param)
+    return compile_known(tmp_path_factory.mktemp("known"), *variant)
 
 
 def crash_known(program, directory, *tm_run_options):
@@ -145,13 +150,16 @@ def test_separate_debug_file(known, tmp_path, route):
         place = tmp_path / "debug" / ".build-id" / build_id[1][:2]
         place.mkdir(parents=True)
         debug.rename(place / f"{build_id[1][2:]}.debug")
-        options = ["--debug-dir", tmp_path / "debug"]
+        # libc's stays in reach: only with it asprintf's inner frame has the name by which it is taken off
+        options = ["--debug-dir", f"{tmp_path}/debug:/usr/lib/debug"]
     core, _ = crash_known(program, tmp_path / "run")
     assert lines_of_top(core, *options) == EXPECTED
 
 
-def test_stripped(known, tmp_path):
+def test_stripped(variant, tmp_path):
     """Stripped without a debug file: module and offset of each call, which the unstripped twin turns into lines."""
+    # eu-addr2line finds units by .debug_aranges, which clang makes only when asked to
+    known = compile_known(tmp_path, *variant, *(["-gdwarf-aranges"] if "clang" in variant else []))
     program = tmp_path / "stripped"
     harness.run_ok(["strip", "-s", "-o", program, known])
     core, _ = crash_known(program, tmp_path / "run")
@@ -164,13 +172,20 @@ def test_stripped(known, tmp_path):
         if found:
             assert frame["lineno"] == 0 and frame["module"] == str(program)
             offsets[int(found[1], 16)] = statistic["count"], statistic["size"]
-    text = harness.run_ok(["addr2line", "-e", known, *[hex(offset - 1) for offset in offsets]]).stdout
     totals = collections.defaultdict(lambda: (0, 0))
-    for line, (count, size) in zip(text.splitlines(), offsets.values()):
-        path, _, number = line.split(" (discriminator")[0].rpartition(":")
-        place = str(pathlib.Path(path).resolve()), int(number) if number.isdigit() else 0
+    for offset, (count, size) in offsets.items():
+        place = innermost_known_line(known, offset - 1)
         totals[place] = totals[place][0] + count, totals[place][1] + size
     assert {place: total for place, total in totals.items() if place[0] in PATHS and place not in WITHIN} == EXPECTED
+
+
+def innermost_known_line(program, address):
+    """(file, line) in the known sources by elfutils, calls inlined from the C library's headers left out."""
+    for line in harness.run(["eu-addr2line", "-i", "-e", program, hex(address)]).stdout.splitlines():
+        path, number = re.match(r"(.*?):(\d+)", line).groups()
+        if path in PATHS:
+            return path, int(number)
+    return "", 0
 
 
 def test_threads(tmp_path):
@@ -221,14 +236,14 @@ def test_totals_agree(tmp_path):
 
 
 def test_nframe_keeps_the_most_recent(tmp_path):
-    """`descend` is 200 calls deep: a limit of 5 keeps the 5 most recent frames and the depth stays known."""
+    """`descend` is 200 calls deep: a limit of 5 keeps the 5 most recent frames, and the depth is the true one or unknown."""
     known_program = compile_known(tmp_path, "gcc", "O0", "pie")
     core, _ = crash_known(known_program, tmp_path / "run", "-n", "5")
     answer = harness.coreanalyze_json("traces", core)
     assert answer["traceback_limit"] == 5
     (deep,) = [trace for trace in answer["traces"] if trace["size"] == 1234]
-    # frames below the 201 of descend: main, and what the C library puts under it
-    assert len(deep["frames"]) == 5 and 202 <= deep["total_nframe"] <= 206
+    # below the 201 frames of descend: main, and what the C library puts under it
+    assert len(deep["frames"]) == 5 and deep["total_nframe"] in (None, *range(203, 207))
     assert {frame[0] for frame in deep["frames"]} == {str(SOURCES[0])}
     shallow = shutil.copy(known_program, tmp_path / "shallow")
     core, _ = crash_known(shallow, tmp_path / "run-1", "-n", "1")

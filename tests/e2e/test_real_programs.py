@@ -3,6 +3,7 @@
 import ctypes.util
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import textwrap
@@ -242,12 +243,13 @@ def test_redis_core(start_redis, tmp_path):
     assert server.wait() == -signal.SIGQUIT
     core = harness.find_core(tmp_path / "core")
     answer = harness.coreanalyze_json("top", "--by", "traceback", core)
-    assert used > 15 << 20
+    assert used > 10 << 20
     assert 0.8 * used <= answer["total"]["size"] <= used + (1 << 20)
     assert answer["total"]["count"] > 80000
     assert answer["coverage"]["dropped"] == 0
     largest = answer["statistics"][0]
-    assert largest["size"] > 40000 * 300 and largest["count"] >= 40000
+    # of the 40,000 keys that DEBUG POPULATE makes, 3,000 were there
+    assert largest["size"] > 37000 * 300 and largest["count"] >= 37000
     assert all(frame["filename"] for frame in largest["traceback"]) and len(largest["traceback"]) > 4
 
 
@@ -327,9 +329,9 @@ def stop_at_output(arguments, directory, stdin):
     """A core made by GDB at the first write to a file descriptor, when all input has been worked through."""
     (directory / "input").write_bytes(stdin)
     core = directory / "made-by-gdb"
-    result = harness.run(["gdb", "-q", "-nx", "-batch", "-ex", "catch syscall write", "-ex", f"run <{directory}/input >/dev/null",
-                          "-ex", f"generate-core-file {core}", "-ex", "kill", "--args", *harness.traced(arguments)],
-                         cwd=directory)
+    result = harness.run(["gdb", "-q", "-nx", "-batch", "-ex", "catch syscall write",
+                          "-ex", f"run -- {shlex.join(arguments)} <{directory}/input >/dev/null",
+                          "-ex", f"generate-core-file {core}", "-ex", "kill", harness.TM_RUN], cwd=directory)
     assert core.exists(), result.stdout + result.stderr
     return core
 

@@ -15,7 +15,7 @@ static void *kept[4096];
 static size_t kept_count;
 static volatile size_t zero;
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
-static void *handed_over[16];
+static void *volatile handed_over[16];
 
 __attribute__((noinline)) void *keep(void *block)
 {

@@ -30,7 +30,7 @@ void allocate_by_new()
     keep(new uint64_t[opaque(40)]);                              // EXPECT count=1 size=320
     keep(new (std::nothrow) char[opaque(55)]);                   // EXPECT count=1 size=55
     keep(new Aligned);                                           // EXPECT count=1 size=384
-    keep(::operator new(opaque(66), std::align_val_t(64)));      // EXPECT count=1 size=66
+    keep(::operator new(opaque(192), std::align_val_t(64)));     // EXPECT count=1 size=192
     keep(::operator new(opaque(67)));                            // EXPECT count=1 size=67
     char *array = static_cast<char *>(keep(new char[opaque(700)]));
     delete[] array;
