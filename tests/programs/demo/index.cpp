@@ -14,6 +14,7 @@ std::unique_ptr<Page> render_page(uint32_t number, const std::vector<uint32_t> &
     for (size_t i = first; i < documents.size() && i < first + documents_per_page; i++) {
         page->text += "document " + std::to_string(documents[i]) + "\n";
     }
+    page->size = page->text.size();
     return page;
 }
 } // namespace

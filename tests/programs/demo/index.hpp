@@ -10,6 +10,7 @@
 
 struct Page {
     uint32_t number;
+    size_t size;
     std::string text;
 };
 

@@ -7,7 +7,6 @@
 #include "document.h"
 #include "index.hpp"
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -82,9 +81,8 @@ void serve_document(const std::string &text, uint32_t number)
     }
 }
 
-std::atomic<uint64_t> bytes_served;
-
-void serve_search(const std::string &request)
+// Returns the bytes served.
+size_t serve_search(const std::string &request)
 {
     std::shared_ptr<Result> result = cache.find(request);
     if (!result) {
@@ -92,10 +90,10 @@ void serve_search(const std::string &request)
         cache.store(request, result);
     }
     const Page *page = result->find_page(uint32_t(std::strtoul(parameter(request, "page").c_str(), nullptr, 10)));
-    bytes_served += page->text.size();
+    return page->size;
 }
 
-void work()
+void work(uint64_t *bytes_served)
 {
     std::string request;
     while (queue.pop(request)) {
@@ -103,7 +101,7 @@ void work()
             size_t header = request.find('\n') + 1;
             serve_document(request.substr(header), uint32_t(std::strtoul(request.c_str() + 1, nullptr, 10)));
         } else {
-            serve_search(request);
+            *bytes_served += serve_search(request);
         }
     }
 }
@@ -130,9 +128,10 @@ int main()
 {
     std::printf("searchd: %u documents, %u requests, %d workers\n", document_count, request_count, worker_count);
     std::fflush(stdout);
+    uint64_t bytes_served[worker_count] = {};
     std::vector<std::thread> workers;
-    for (int i = 0; i < worker_count; i++) {
-        workers.emplace_back(work);
+    for (uint64_t &bytes : bytes_served) {
+        workers.emplace_back(work, &bytes);
     }
     for (uint32_t i = 0; i < document_count; i++) {
         queue.push(make_document(i));
@@ -145,6 +144,10 @@ int main()
     for (std::thread &worker : workers) {
         worker.join();
     }
-    std::printf("searchd: %llu bytes served\n", (unsigned long long)bytes_served);
+    uint64_t sum = 0;
+    for (uint64_t bytes : bytes_served) {
+        sum += bytes;
+    }
+    std::printf("searchd: %llu bytes served\n", (unsigned long long)sum);
     return 0;
 }
