@@ -17,6 +17,9 @@ READ_INTERRUPTED = ctypes.c_size_t(-1).value  # CA_READ_INTERRUPTED
 
 READ, WRITE, EXECUTE = 1, 2, 4  # protection of a mapping
 
+# enum tm_request of the layout
+START, STOP, CLEAR, RESET_PEAK = 1, 2, 3, 4
+
 
 class EngineError(Exception):
     """An error of the engine. `status` is the exit code that coreanalyze would give."""
@@ -358,7 +361,7 @@ class Target:
     # Requests
 
     def request(self, code, argument=0):
-        """Asks the tracer for something (enum tm_request of the layout): it obeys at its next operation."""
+        """Asks the tracer for something (START, ...): it obeys at its next operation, and readers show the effect at once."""
         address = self.state().request
         self._describer.write_memory(address + 4, struct.pack("<I", argument))
         self._describer.write_memory(address, struct.pack("<I", code))

@@ -1,4 +1,4 @@
-"""The tm-* commands. Each hands its arguments to the engine, which computes and formats; the text goes through GDB's pager."""
+"""The tm-* commands that read. Each hands its arguments to the engine, which computes and formats; the text goes through GDB's pager."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import gdb
 
 from . import engine
 from . import gdb_complete
+from . import gdb_control
 from . import gdb_inferior
 from . import session
 
@@ -232,7 +233,7 @@ LD_PRELOAD), live or from its core file. In GDB's Python, "import tm" gives trac
         gdb.execute("help tm")
 
 
-COMMANDS = (Top, Diff, Info, Report, Traces)
+COMMANDS = (Top, Diff, Info, Report, Traces, *gdb_control.COMMANDS)
 
 
 def register():

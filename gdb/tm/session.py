@@ -8,9 +8,6 @@ from .snapshot import Traceback
 
 _FRAMES_MAX = 65535
 
-# enum tm_request
-_START, _STOP, _CLEAR, _RESET_PEAK = 1, 2, 3, 4
-
 _opened = []  # targets made current by open(), the last one counts
 
 # In GDB: returns the target of the selected inferior, or raises engine.EngineError. Else there is none.
@@ -107,22 +104,22 @@ def start(nframe=1, /, **unknown):
         raise ValueError("the number of frames must be in range [1; 65535]")
     target = _target()
     if not target.state().tracing:
-        target.request(_START, nframe)
+        target.request(engine.START, nframe)
 
 
 def stop():
     """Stops tracing and forgets all traces."""
-    _request(_STOP)
+    _request(engine.STOP)
 
 
 def clear_traces():
     """Forgets all traces; tracing goes on."""
-    _request(_CLEAR)
+    _request(engine.CLEAR)
 
 
 def reset_peak():
     """Lets the peak begin anew from what is allocated now."""
-    _request(_RESET_PEAK)
+    _request(engine.RESET_PEAK)
 
 
 def _request(code):

@@ -229,6 +229,58 @@ def test_selection_is_kept(program):
     assert b"Current thread is 1 " in session["thread"]
 
 
+# ---------------------------------------------------------------------------------------------------- control
+
+def state(session, label):
+    """{"size": ..., "tracing": ..., ...} that FACTS printed."""
+    return dict(item.split("=") for item in session[label].decode().split())
+
+
+FACTS = ("python import tm; print('tracing=%s limit=%s current=%s peak=%s' % "
+         "(tm.is_tracing(), tm.get_traceback_limit(), *tm.get_traced_memory()))")
+
+
+def test_control(program):
+    """Each command is obeyed, readers show it at once, and the program goes on to allocate and free as it is then traced."""
+    top = "tm-top 0 -format json"
+    session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "break main", "break checkpoint", "run", *ask("off", FACTS),
+                   *ask("nothing", "tm-clear"), "tm-start 7", *ask("on", FACTS), *ask("again", "tm-start"), "continue",
+                   *ask("1", FACTS), *ask("rows", top), "tm-clear", *ask("cleared", FACTS), *ask("empty", top), "continue",
+                   *ask("tables", top), *ask("2", FACTS), "tm-reset-peak", *ask("reset", FACTS), "continue", "tm-stop",
+                   *ask("stopped", FACTS)], program(PROGRAM))
+    assert state(session, "off")["tracing"] == "False"
+    assert session["nothing"] == b"Not tracing: nothing to do. tm-start starts it."
+    assert state(session, "on") == {"tracing": "True", "limit": "7", "current": "0", "peak": "0"}
+    assert session["again"] == b"Tracing already, up to 7 frames."
+    assert state(session, "1") == {"tracing": "True", "limit": "7", "current": "20000", "peak": "20000"}
+    assert sizes(session["rows"]) == {"make_row": 20000}
+    assert state(session, "cleared") == {"tracing": "True", "limit": "7", "current": "0", "peak": "0"}
+    assert sizes(session["empty"]) == {}
+    assert sizes(session["tables"]) == {"make_table": 20480}
+    assert state(session, "2") == state(session, "reset") and int(state(session, "2")["current"]) >= 20480
+    assert state(session, "stopped")["tracing"] == "False"
+
+
+@pytest.mark.parametrize("command", ["tm-start", "tm-stop", "tm-clear", "tm-reset-peak"])
+def test_control_of_what_cannot_be_changed(program, tmp_path, command):
+    core = tmp_path / "core"
+    off = ["set environment TRACEMALLOC 0"] if command == "tm-start" else []
+    gdb([*PRELOADED, *off, "break checkpoint", "run", f"generate-core-file {core}"], program(PROGRAM))
+    dead = gdb([*ask("it", command)], program(PROGRAM), core)
+    assert dead["it"] == b"" and b"a core file cannot be changed: its process is gone" in dead.stderr
+    assert len([line for line in dead.stderr.splitlines() if not line.startswith(b"warning:")]) == 1
+    untraced = gdb(["break checkpoint", "run", *ask("it", command)], program(PROGRAM))
+    assert untraced["it"] == b"" and b"no tm tracer found" in untraced.stderr
+
+
+@pytest.mark.parametrize("argument", ["0", "65536", "-1", "nonsense", "7 7"])
+def test_control_usage(program, argument):
+    session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "break checkpoint", "run", *ask("it", f"tm-start {argument}"),
+                   *ask("after", FACTS)], program(PROGRAM))
+    assert session["it"] == b"" and session.stderr and b"Traceback" not in session.stderr
+    assert state(session, "after")["tracing"] == "False"
+
+
 # ---------------------------------------------------------------------------------------------------- errors
 
 @pytest.mark.parametrize("command, message", [
@@ -317,7 +369,7 @@ def test_every_command_documents_itself():
     assert len(documents) >= 4
     for name, document in documents:
         first, blank, usage, *rest = document.splitlines()
-        assert first.endswith(".") and not blank and usage.startswith(f"Usage: tm-{name} "), document
+        assert first.endswith(".") and not blank and usage.startswith(f"Usage: tm-{name}"), document
         assert any(line.startswith("Example") for line in rest), document
         for line in document.splitlines():
             assert len(line) <= 110
@@ -464,6 +516,69 @@ print(tm.is_tracing())
 """
     out = harness.run_ok([sys.executable, "-c", outside]).stdout
     assert out.splitlines() == [f"top {facts['top']}", f"memory {facts['memory']}", "False"]
+
+
+RECIPES = """
+import linecache
+import os
+import tm as tracemalloc
+
+def run_application():
+    gdb.execute("continue")
+
+def display_top(snapshot, key_type="lineno", limit=10):
+    snapshot = snapshot.filter_traces((tracemalloc.Filter(False, "<frozen importlib._bootstrap>"),
+                                       tracemalloc.Filter(False, "<unknown>")))
+    statistics = snapshot.statistics(key_type)
+    print("Top %s lines" % limit)
+    for number, statistic in enumerate(statistics[:limit], 1):
+        frame = statistic.traceback[0]
+        print("#%s: %s:%s: %.1f KiB" % (number, frame.filename, frame.lineno, statistic.size / 1024))
+        line = linecache.getline(frame.filename, frame.lineno).strip()
+        if line:
+            print("    %s" % line)
+    others = statistics[limit:]
+    if others:
+        print("%s other: %.1f KiB" % (len(others), sum(statistic.size for statistic in others) / 1024))
+    print("Total allocated size: %.1f KiB" % (sum(statistic.size for statistic in statistics) / 1024))
+
+tracemalloc.start(25)
+run_application()
+before = tracemalloc.take_snapshot()
+print("[ Top 10 ]")
+for statistic in before.statistics("lineno")[:10]:
+    print(statistic)
+first_size, first_peak = tracemalloc.get_traced_memory()
+tracemalloc.reset_peak()
+run_application()
+after = tracemalloc.take_snapshot()
+print("[ Top 10 differences ]")
+for statistic in after.compare_to(before, "lineno")[:10]:
+    print(statistic)
+biggest = after.statistics("traceback")[0]
+print("%s memory blocks: %.1f KiB" % (biggest.count, biggest.size / 1024))
+for line in biggest.traceback.format():
+    print(line)
+display_top(after, limit=1)
+run_application()
+tracemalloc.reset_peak()
+print("peak", first_size, first_peak, *tracemalloc.get_traced_memory())
+"""
+
+
+def test_recipes_of_tracemalloc(program, tmp_path):
+    """What tracemalloc's documentation shows its users, in GDB with `import tm as tracemalloc`."""
+    session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "break main", "break checkpoint", "run",
+                   *ask("recipes", python(tmp_path, RECIPES))], program(PROGRAM))
+    out = session["recipes"].decode()
+    path, row, table = harness.PROGRAMS / PROGRAM, line_of("= malloc(size)"), line_of("= calloc(1, size)")
+    assert f"[ Top 10 ]\n{path}:{row}: size=19.5 KiB, count=20, average=1000 B\n" in out
+    assert (f"[ Top 10 differences ]\n{path}:{table}: size=20.0 KiB (+20.0 KiB), count=5 (+5), average=4096 B\n") in out
+    assert "5 memory blocks: 20.0 KiB\n" in out
+    assert f'  File "{path}", line {table}\n    void *table = calloc(1, size);\nTop 1 lines\n' in out
+    assert f"#1: {path}:{table}: 20.0 KiB\n    void *table = calloc(1, size);\n2 other: " in out
+    first_size, first_peak, last_size, last_peak = map(int, re.search(r"^peak (.*)$", out, re.MULTILINE).group(1).split())
+    assert (first_size, first_peak) == (20000, 20000) and last_size == last_peak < 40480
 
 
 def line_of(text):
