@@ -1,10 +1,12 @@
 /* traces.c: the command traces: every live block as data, written as it goes. */
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../output/coverage.h"
 #include "../output/csv.h"
 #include "../output/folded.h"
+#include "../util/grow.h"
 #include "problems.h"
 #include "selection.h"
 
@@ -14,8 +16,13 @@ struct traces {
     struct ca_snapshot *snapshot;
     struct ca_selection *selection;
     struct ca_json json;
-    struct ca_text frames; /* the last traceback as the format writes it: in canonical order neighbours have the same */
-    uint32_t traceback;    /* whose that is; UINT32_MAX = none yet */
+    /* The last traceback as the format writes it: in canonical order neighbours have equal ones, though not always with the same
+     * id: two call instructions of one line. */
+    struct ca_text frames;
+    uint32_t traceback; /* whose that is; UINT32_MAX = none yet */
+    uint32_t total_nframe;
+    uint32_t *ids; /* its frames */
+    size_t id_count, id_capacity;
 };
 
 typedef bool trace_writer(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error);
@@ -39,6 +46,23 @@ static bool traces_each(struct traces *traces, trace_writer *each, struct ca_err
     return true;
 }
 
+/* Takes a traceback as the last one. *ret_equal: it is what the last one was. */
+static bool frames_remember(struct traces *traces, const uint32_t *frames, size_t count, uint32_t total_nframe, bool *ret_equal)
+{
+    *ret_equal = traces->traceback != UINT32_MAX && traces->id_count == count && traces->total_nframe == total_nframe &&
+                 (count == 0 || memcmp(traces->ids, frames, count * sizeof *frames) == 0);
+    if (*ret_equal) {
+        return true;
+    }
+    if (!CA_GROW(traces->ids, traces->id_capacity, count + 1)) {
+        return false;
+    }
+    memcpy(traces->ids, frames, count * sizeof *frames);
+    traces->id_count = count;
+    traces->total_nframe = total_nframe;
+    return true;
+}
+
 /* Makes traces->frames the text of a traceback, by `format`, unless it is already. */
 static bool frames_prepare(struct traces *traces, uint32_t traceback,
                            bool (*format)(struct traces *traces, const uint32_t *frames, size_t count),
@@ -47,15 +71,28 @@ static bool frames_prepare(struct traces *traces, uint32_t traceback,
     if (traces->traceback == traceback) {
         return true;
     }
+    uint32_t total_nframe = ca_snapshot_total_nframe(traces->snapshot, traceback);
     size_t count;
     const uint32_t *frames = ca_snapshot_traceback(traces->snapshot, traceback, SIZE_MAX, &count, ret_error);
     if (!frames) {
         return false;
     }
+    bool equal;
+    if (!frames_remember(traces, frames, count, total_nframe, &equal)) {
+        return ca_fail_memory(ret_error);
+    }
+    traces->traceback = traceback;
+    if (equal) {
+        return true;
+    }
     traces->frames.size = 0;
     ca_text_add(&traces->frames, "");
-    traces->traceback = traceback;
-    return (format(traces, frames, count) && !traces->frames.failed) || ca_fail_memory(ret_error);
+    return (format(traces, traces->ids, count) && !traces->frames.failed) || ca_fail_memory(ret_error);
+}
+
+static void add_frames(struct ca_text *text, const struct traces *traces)
+{
+    ca_text_add_bytes(text, traces->frames.bytes, traces->frames.size);
 }
 
 /* -------------------------------------------------------------------------------------------------- text */
@@ -82,7 +119,7 @@ static bool trace_text(struct traces *traces, const struct ca_trace *trace, stru
         ca_text_printf(text, ", thread %" PRIu32, trace->thread);
     }
     ca_text_add(text, "\n");
-    ca_text_add_bytes(text, traces->frames.bytes, traces->frames.size);
+    add_frames(text, traces);
     return true;
 }
 
@@ -109,12 +146,11 @@ static bool frames_json(struct traces *traces, const uint32_t *frames, size_t co
         ca_json_append(json, pair, ca_json_unsigned(json, frame->lineno));
         ca_json_append(json, list, pair);
     }
-    uint32_t total = ca_snapshot_total_nframe(traces->snapshot, traces->traceback);
     ca_text_printf(&traces->frames, "\"frames\": %s, \"total_nframe\": ", ca_json_text(json, list));
-    if (total == CA_TOTAL_UNKNOWN) {
+    if (traces->total_nframe == CA_TOTAL_UNKNOWN) {
         ca_text_add(&traces->frames, "null");
     } else {
-        ca_text_printf(&traces->frames, "%" PRIu32, total);
+        ca_text_printf(&traces->frames, "%" PRIu32, traces->total_nframe);
     }
     json_object_put(list);
     return !json->failed;
@@ -126,17 +162,20 @@ static bool trace_json(struct traces *traces, const struct ca_trace *trace, stru
     if (!frames_prepare(traces, trace->traceback, frames_json, ret_error)) {
         return false;
     }
-    char thread[16] = "null", address[32] = "null";
+    struct ca_text *text = &traces->run->sink.text;
+    ca_json_list_next(&traces->json);
+    ca_text_printf(text, "{ \"domain\": %" PRIu32 ", \"size\": %" PRIu64 ", ", trace->domain, trace->size);
+    add_frames(text, traces);
     if (trace->thread) {
-        snprintf(thread, sizeof thread, "%" PRIu32, trace->thread);
+        ca_text_printf(text, ", \"thread\": %" PRIu32, trace->thread);
+    } else {
+        ca_text_add(text, ", \"thread\": null");
     }
     if (trace->address) {
-        snprintf(address, sizeof address, "\"0x%" PRIx64 "\"", trace->address);
+        ca_text_printf(text, ", \"address\": \"0x%" PRIx64 "\" }", trace->address);
+    } else {
+        ca_text_add(text, ", \"address\": null }");
     }
-    ca_json_list_next(&traces->json);
-    ca_text_printf(&traces->run->sink.text,
-                   "{ \"domain\": %" PRIu32 ", \"size\": %" PRIu64 ", %s, \"thread\": %s, \"address\": %s }", trace->domain,
-                   trace->size, traces->frames.bytes, thread, address);
     return true;
 }
 
@@ -171,16 +210,17 @@ static bool trace_csv(struct traces *traces, const struct ca_trace *trace, struc
         return false;
     }
     struct ca_text *text = &traces->run->sink.text;
-    uint32_t total = ca_snapshot_total_nframe(traces->snapshot, trace->traceback);
     ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",0x%" PRIx64 ",", trace->domain, trace->size, trace->address);
     if (trace->thread) {
         ca_text_printf(text, "%" PRIu32, trace->thread);
     }
     ca_text_add(text, ",");
-    if (total != CA_TOTAL_UNKNOWN) {
-        ca_text_printf(text, "%" PRIu32, total);
+    if (traces->total_nframe != CA_TOTAL_UNKNOWN) {
+        ca_text_printf(text, "%" PRIu32, traces->total_nframe);
     }
-    ca_text_printf(text, ",%s\r\n", traces->frames.bytes);
+    ca_text_add(text, ",");
+    add_frames(text, traces);
+    ca_text_add(text, "\r\n");
     return true;
 }
 
@@ -201,7 +241,8 @@ static bool trace_folded(struct traces *traces, const struct ca_trace *trace, st
     if (!frames_prepare(traces, trace->traceback, frames_folded, ret_error)) {
         return false;
     }
-    ca_text_printf(&traces->run->sink.text, "%s %" PRIu64 "\n", traces->frames.bytes, trace->size);
+    add_frames(&traces->run->sink.text, traces);
+    ca_text_printf(&traces->run->sink.text, " %" PRIu64 "\n", trace->size);
     return true;
 }
 
@@ -251,5 +292,6 @@ bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error)
     bool done = traces.selection && write_traces(&traces, ret_error) && ca_problems_print_all(run, target, ret_error);
     ca_selection_destroy(traces.selection);
     ca_text_deinit(&traces.frames);
+    free(traces.ids);
     return done;
 }
