@@ -299,7 +299,8 @@ struct ca_named_frame {
     uint64_t lineno;
 };
 
-/* Line i is bytes[ends[i - 1] .. ends[i]), line 0 begins at 0. Caller frees with ca_lines_deinit. */
+/* Line i is bytes[ends[i - 1] .. ends[i]), line 0 begins at 0; bytes and ends are NULL when there is none. Caller frees with
+ * ca_lines_deinit. */
 struct ca_lines {
     char *bytes;
     size_t size;
