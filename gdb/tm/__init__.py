@@ -1,7 +1,7 @@
 """tm: tracemalloc for native programs.
 
-In GDB's Python the functions speak of the selected inferior, live or a core file; anywhere else of what tm.open() has opened.
-Names, arguments, results, errors and texts are those of Python's module tracemalloc.
+In GDB's Python the functions speak of the selected inferior, live or a core file; anywhere else of what
+tm.open() has opened. Names, arguments, results, errors and texts are those of Python's module tracemalloc.
 """
 
 import linecache  # tests of tracemalloc's users replace tracemalloc.linecache.getline
@@ -9,11 +9,15 @@ import linecache  # tests of tracemalloc's users replace tracemalloc.linecache.g
 from .engine import EngineError
 from .session import (_get_traces, clear_traces, get_object_traceback, get_traceback_limit, get_traced_memory,
                       get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop)
-from .snapshot import (BaseFilter, DomainFilter, Filter, Frame, Snapshot, Statistic, StatisticDiff, Trace, Traceback)
+from .snapshot import (BaseFilter, DomainFilter, Filter, Frame, Snapshot, Statistic, StatisticDiff, Trace,
+                       Traceback)
 
-__all__ = ["BaseFilter", "DomainFilter", "EngineError", "Filter", "Frame", "Snapshot", "Statistic", "StatisticDiff", "Trace",
-           "Traceback", "clear_traces", "get_object_traceback", "get_traceback_limit", "get_traced_memory",
-           "get_tracemalloc_memory", "is_tracing", "linecache", "open", "reset_peak", "start", "stop", "take_snapshot"]
+__all__ = [
+    "BaseFilter", "DomainFilter", "EngineError", "Filter", "Frame", "Snapshot", "Statistic",
+    "StatisticDiff", "Trace", "Traceback", "clear_traces", "get_object_traceback", "get_traceback_limit",
+    "get_traced_memory", "get_tracemalloc_memory", "is_tracing", "linecache", "open", "reset_peak",
+    "start", "stop", "take_snapshot",
+]
 
 
 def take_snapshot():

@@ -108,15 +108,15 @@ def add_functions(functions):
 _NAME = "libcoreanalyze.so"
 
 
-def library_candidates():
-    """Where the library is, seen from this package: PREFIX/share/tm/python/tm (a build tree is such a PREFIX), else the
-    checkout's gdb/tm with its build tree beside gdb/."""
+def library_path():
+    """Where the library is, seen from this package: in the lib/ of PREFIX/share/tm/python/tm (a build tree is
+    such a PREFIX), else in that of the build tree beside a checkout's gdb/."""
     package = os.path.dirname(os.path.abspath(__file__))
     if os.path.basename(os.path.dirname(package)) == "python":
         prefix = os.path.join(package, os.pardir, os.pardir, os.pardir, os.pardir)
     else:
         prefix = os.path.join(package, os.pardir, os.pardir, "build")
-    return [os.path.normpath(os.path.join(prefix, "lib", _NAME))]
+    return os.path.normpath(os.path.join(prefix, "lib", _NAME))
 
 
 _library = None
@@ -131,10 +131,9 @@ def library():
 
 
 def _library_load():
-    candidates = library_candidates()
-    path = next((path for path in candidates if os.path.exists(path)), None)
-    if path is None:
-        raise EngineError("tm: the engine is not built: no %s; run make (or make install) first" % candidates[0])
+    path, again = library_path(), "run make (or make install)"
+    if not os.path.exists(path):
+        raise EngineError(f"tm: the engine is not built: no {path}; {again} first")
     try:
         loaded = ctypes.CDLL(path)  # RTLD_LOCAL: GDB's own names are not to be mixed with the engine's
         for name, (result, arguments) in _FUNCTIONS.items():
@@ -142,7 +141,7 @@ def _library_load():
             function.restype = result
             function.argtypes = arguments
     except (OSError, AttributeError) as error:
-        raise EngineError("tm: cannot load the engine: %s; run make (or make install) again" % error) from None
+        raise EngineError(f"tm: cannot load the engine: {error}; {again} again") from None
     return loaded
 
 
@@ -166,19 +165,20 @@ def _encode(text):
     return None if text is None else os.fsencode(text)
 
 
-# ---------------------------------------------------------------------------------------------------- callbacks
+# -------------------------------------------------------------------------------------------------- callbacks
 
 class Describer:
     """What Target.create needs to know of a process. Sub-classes override what they can answer.
 
-    The describe_* methods call the Target's set_* and add_* methods. KeyboardInterrupt ends the engine's work and comes
-    out of the call that was made; any other exception of read_memory means that nothing could be read, and comes out
-    as well unless it is one of `expected`."""
+    The describe_* methods call the Target's set_* and add_* methods. KeyboardInterrupt ends the engine's work
+    and comes out of the call that was made; any other exception of read_memory means that nothing could be
+    read, and comes out as well unless it is one of `expected`."""
 
     expected = ()
 
     def read_memory(self, address, buffer, size):
-        """Copies up to `size` bytes at `address` to the address `buffer`; returns how many from the start of the range."""
+        """Copies up to `size` bytes at `address` to the address `buffer`; returns how many from the start of
+        the range."""
         raise NotImplementedError
 
     def write_memory(self, address, data):
@@ -199,8 +199,9 @@ class Describer:
 
 
 class _Guard:
-    """Runs Python code on behalf of the engine, through which no exception can pass: the first one is kept, the engine is
-    told "interrupted" from then on, and raise_pending raises it when the engine has returned."""
+    """Runs Python code on behalf of the engine, through which no exception can pass: the first one is kept,
+    the engine is told "interrupted" from then on, and raise_pending raises it when the engine has
+    returned."""
 
     def __init__(self):
         self.exception = None
@@ -221,8 +222,9 @@ class _Guard:
         if self.exception is None:
             self.exception = exception
 
-    # Python runs the handler of a pending Ctrl-C at the first instruction of the callback, before any `try` in it. ctypes then
-    # hands the exception to sys.unraisablehook, and what the engine sees as the result is arbitrary.
+    # Python runs the handler of a pending Ctrl-C at the first instruction of the callback, before any `try`
+    # in it. ctypes then hands the exception to sys.unraisablehook, and what the engine sees as the result is
+    # arbitrary.
     def __enter__(self):
         self.exception = None
         self._hook = sys.unraisablehook
@@ -343,8 +345,9 @@ class Target:
         guard.raise_pending()
 
     def run(self, arguments, write, color=False, columns=0):
-        """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer and 2 the
-        messages. Returns the exit code. Exceptions of `write` and of the Describer come out when the engine has ended."""
+        """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer
+        and 2 the messages. Returns the exit code. Exceptions of `write` and of the Describer come out when
+        the engine has ended."""
         with self.reading() as guard:
             return run_command(arguments, write, color, columns, pointer=self.pointer, guard=guard)
 
@@ -361,7 +364,8 @@ class Target:
     # Requests
 
     def request(self, code, argument=0):
-        """Asks the tracer for something (START, ...): it obeys at its next operation, and readers show the effect at once."""
+        """Asks the tracer for something (START, ...): it obeys at its next operation, and readers show the
+        effect at once."""
         address = self.state().request
         self._describer.write_memory(address + 4, struct.pack("<I", argument))
         self._describer.write_memory(address, struct.pack("<I", code))

@@ -63,7 +63,7 @@ engine.add_functions({
     "ca_snapshot_load": (_POINTER, [ctypes.c_char_p, _ERROR]),
     "ca_lines_deinit": (None, [ctypes.POINTER(_Lines)]),
     "ca_format_size": (None, [ctypes.c_char_p, ctypes.c_double, ctypes.c_bool]),
-    "ca_pattern_matches": (ctypes.c_bool, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]),
+    "ca_pattern_matches": (ctypes.c_bool, 2 * [ctypes.c_char_p, ctypes.c_size_t]),
 })
 
 _SIZE_TEXT = 352  # CA_SIZE_TEXT
@@ -156,8 +156,8 @@ def _filter_of(item):
 
 
 class Handle:
-    """A snapshot of the engine's as a sequence of raw traces: (domain, size, ((filename, lineno), ...), total_nframe), the
-    frames most recent first. Tuples are made when they are looked at."""
+    """A snapshot of the engine's as a sequence of raw traces: (domain, size, ((filename, lineno), ...),
+    total_nframe), the frames most recent first. Tuples are made when they are looked at."""
 
     def __init__(self, pointer):
         self._pointer = pointer
@@ -221,7 +221,8 @@ class Handle:
 
     def _export(self, traces):
         arrays, error = _Arrays(), ctypes.c_void_p()
-        if not engine.library().ca_snapshot_export(self._pointer, traces, ctypes.byref(arrays), ctypes.byref(error)):
+        export = engine.library().ca_snapshot_export
+        if not export(self._pointer, traces, ctypes.byref(arrays), ctypes.byref(error)):
             _raise(error)
         return arrays
 
@@ -250,7 +251,7 @@ class Handle:
     def _traceback(self, arrays, number):
         if number not in self._tracebacks:
             first, count, total, _, _ = _element(_TRACEBACK, arrays.tracebacks, number)
-            numbers = (ctypes.c_uint32 * count).from_address(arrays.traceback_frames + 4 * first) if count else ()
+            numbers = _numbers(arrays.traceback_frames + 4 * first, count)
             self._tracebacks[number] = (tuple(self._frame(arrays, frame) for frame in numbers),
                                         None if total == _UNKNOWN else total)
         return self._tracebacks[number]
@@ -281,15 +282,17 @@ class Handle:
         """[(frames, size, count, 0, 0)], sorted."""
         self._view = None
         error = ctypes.c_void_p()
-        return self._groups(engine.library().ca_snapshot_statistics(self._pointer, 0, key, int(cumulative),
-                                                                    ctypes.byref(error)), error)
+        compute = engine.library().ca_snapshot_statistics
+        statistics = compute(self._pointer, 0, key, int(cumulative), ctypes.byref(error))
+        return self._groups(statistics, error)
 
     def compare(self, old, key, cumulative):
         """[(frames, size, count, size_diff, count_diff)], sorted."""
         self._view = old._view = None
         error = ctypes.c_void_p()
-        return self._groups(engine.library().ca_snapshot_compare(self._pointer, old._pointer, 0, key, int(cumulative),
-                                                                 ctypes.byref(error)), error)
+        compare = engine.library().ca_snapshot_compare
+        statistics = compare(self._pointer, old._pointer, 0, key, int(cumulative), ctypes.byref(error))
+        return self._groups(statistics, error)
 
     def _groups(self, statistics, error):
         if not statistics:
@@ -299,14 +302,15 @@ class Handle:
             if not engine.library().ca_statistics_export(statistics, ctypes.byref(groups)):
                 raise MemoryError
             arrays = self._export(False)
-            frames = (ctypes.c_uint32 * groups.frame_count).from_address(groups.frames) if groups.frame_count else ()
+            frames = _numbers(groups.frames, groups.frame_count)
             data = ctypes.string_at(groups.items, groups.count * _GROUP.size) if groups.count else b""
             return [self._group(arrays, frames, *numbers) for numbers in _GROUP.iter_unpack(data)]
         finally:
             engine.library().ca_statistics_destroy(statistics)
 
     def _group(self, arrays, frames, *numbers):
-        size, count, size_diff, count_diff = (low | high << 64 for low, high in zip(numbers[0:8:2], numbers[1:8:2]))
+        pairs = zip(numbers[0:8:2], numbers[1:8:2])
+        size, count, size_diff, count_diff = (low | high << 64 for low, high in pairs)
         first, frame_count = numbers[8], numbers[9]
         positions = tuple(self._frame(arrays, frame) for frame in frames[first:first + frame_count])
         return positions, size, count, _signed(size_diff), _signed(count_diff)
@@ -314,6 +318,11 @@ class Handle:
 
 def _element(record, address, number):
     return record.unpack(ctypes.string_at(address + number * record.size, record.size))
+
+
+def _numbers(address, count):
+    """An array of uint32_t."""
+    return (ctypes.c_uint32 * count).from_address(address) if count else ()
 
 
 def _signed(value):

@@ -1,4 +1,5 @@
-"""The tm-* commands that read. Each hands its arguments to the engine, which computes and formats; the text goes through GDB's pager."""
+"""The tm-* commands that read. Each hands its arguments to the engine, which computes and formats; the text
+goes through GDB's pager."""
 
 import os
 import re
@@ -16,7 +17,8 @@ _HELP = re.compile(r"see coreanalyze (?:(\w+) )?--help$")
 
 
 class _Pager:
-    """Takes the engine's text: the answer goes to GDB's output line by line as it comes, messages are kept."""
+    """Takes the engine's text: the answer goes to GDB's output line by line as it comes, messages are
+    kept."""
 
     def __init__(self):
         self._messages = b""
@@ -60,8 +62,8 @@ def _colors_wanted(from_tty):
 
 
 def run(arguments, from_tty=False, find_target=None):
-    """Runs a command line of the engine on the target that find_target returns. Messages of a command that gave no answer become
-    GDB's error."""
+    """Runs a command line of the engine on the target that find_target returns. Messages of a command that
+    gave no answer become GDB's error."""
     pager = _Pager()
     columns = gdb.parameter("width") or 0
     try:
@@ -78,7 +80,8 @@ def run(arguments, from_tty=False, find_target=None):
 
 
 class _Command(gdb.Command):
-    """A command `tm-NAME`, also to be had as `tm NAME`, that runs the engine's command NAME on the selected inferior."""
+    """A command `tm-NAME`, also to be had as `tm NAME`, that runs the engine's command NAME on the selected
+    inferior."""
 
     name = None  # of the engine's command
     operand_files = False  # operands are names of files

@@ -1,4 +1,5 @@
-"""Completion of the commands' options. What there is to complete is asked of the engine, whose one table also parses."""
+"""Completion of the commands' options. What there is to complete is asked of the engine, whose one table also
+parses."""
 
 import os
 import re
@@ -33,7 +34,8 @@ def options(command):
 
 
 def choices(command, option):
-    """The words that an option takes; [] where it takes anything. The message about an impossible word names them."""
+    """The words that an option takes; [] where it takes anything. The message about an impossible word names
+    them."""
     if (command, option) not in _choices:
         found = re.search(r" is none of ([\w-]+(?:, [\w-]+)*)", ask([command, option + "=?"])[1])
         _choices[command, option] = found.group(1).split(", ") if found else []
@@ -57,7 +59,8 @@ def takes_value(command, token):
 
 
 def files(prefix):
-    """Names of files and directories that begin so. GDB's own COMPLETE_FILENAME takes all arguments for one name."""
+    """Names of files and directories that begin so. GDB's own COMPLETE_FILENAME takes all arguments for one
+    name."""
     directory, _, start = os.path.expanduser(prefix).rpartition("/")
     shown = prefix[:len(prefix) - len(start)]
     try:
@@ -86,8 +89,8 @@ def _candidates(command, tokens, token, operand_files):
 
 
 def complete(command, text, word, operand_files=False):
-    """gdb.Command.complete for a command of the engine; operand_files: its operands are files. GDB first asks with word None how
-    the text breaks into words: at its usual characters."""
+    """gdb.Command.complete for a command of the engine; operand_files: its operands are files. GDB first asks
+    with word None how the text breaks into words: at its usual characters."""
     if word is None:
         return None
     tokens = text.split()

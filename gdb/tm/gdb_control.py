@@ -1,5 +1,5 @@
-"""The tm-* commands that change what the tracer does in a live process. They call nothing there: they write a request that the
-tracer obeys at its next operation."""
+"""The tm-* commands that change what the tracer does in a live process. They call nothing there: they write a
+request that the tracer obeys at its next operation."""
 
 import gdb
 

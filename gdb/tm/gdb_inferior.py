@@ -1,4 +1,5 @@
-"""GDB's inferiors as targets of the engine: whatever GDB is connected to - a live process, a core file, gdbserver, rr."""
+"""GDB's inferiors as targets of the engine: whatever GDB is connected to - a live process, a core file,
+gdbserver, rr."""
 
 import ctypes
 import re
@@ -14,8 +15,8 @@ _MACHINES = {"i386:x86-64": 62, "aarch64": 183, "i386": 3}  # name of GDB's arch
 
 # struct user_regs_struct, by e_machine
 _REGISTERS = {
-    62: ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base "
-         "ds es fs gs").split(),
+    62: ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base "
+         "gs_base ds es fs gs").split(),
     183: ["x%d" % number for number in range(31)] + ["sp", "pc", "cpsr"],
 }
 
@@ -108,7 +109,7 @@ def _search(inferior, address, buffer, size):
     return first + low * PAGE
 
 
-# ---------------------------------------------------------------------------------------------------- description
+# ------------------------------------------------------------------------------------------------ description
 
 _AUXV_LINE = re.compile(r'^(\d+)\s+(?:AT_\w+|\?\?\?)\s.*?(0x[0-9a-f]+|\d+)(?: ".*)?$')
 
@@ -124,7 +125,8 @@ def auxv_bytes():
 
 
 def siginfo_bytes():
-    """siginfo_t of the selected thread, or None. GDB gives a structure that has no address: it is put together again."""
+    """siginfo_t of the selected thread, or None. GDB gives a structure that has no address: it is put
+    together again."""
     try:
         value = gdb.convenience_variable("_siginfo")
         if value is None or value.type.sizeof != 128:
@@ -147,7 +149,8 @@ class _Section:
 
 _SECTION_LINE = re.compile(r"^\s*\[\d+\]\s+0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\d+[a-z]? (.*)$")
 _CORE_LINE = re.compile(r"^Core file: `(.*)', file type .*$")
-_MAPPING_LINE = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (?: ([r-][w-][x-][ps]) )?(.*)$")
+_MAPPING_LINE = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) "
+                           r"(?: ([r-][w-][x-][ps]) )?(.*)$")
 
 
 def core_sections():
@@ -168,8 +171,8 @@ def core_sections():
 
 
 def mapped_files():
-    """[(start, end, offset, protection or None, path)] from `info proc mappings`: everything that is mapped in a live process,
-    the files in a core."""
+    """[(start, end, offset, protection or None, path)] from `info proc mappings`: everything that is mapped
+    in a live process, the files in a core."""
     mappings = []
     for line in _run("info proc mappings").splitlines():
         match = _MAPPING_LINE.match(line)
@@ -192,7 +195,8 @@ def _is_core():
 
 
 def _core_mappings():
-    """Mappings of a core: its sections, named by the files that lie at the same place, and the files that were not dumped."""
+    """Mappings of a core: its sections, named by the files that lie at the same place, and the files that
+    were not dumped."""
     files = mapped_files()
     mappings = []
     for section in core_sections()[1]:
@@ -211,11 +215,12 @@ def _live_mappings():
     for start, end, offset, protection, path in mapped_files():
         if path.startswith("[v") and path != "[vdso]":
             continue  # [vvar], [vsyscall]: the kernel's, not readable
-        yield start, end, offset, 0 if protection is None else protection, "" if path.startswith("[") else path
+        yield start, end, offset, protection or 0, "" if path.startswith("[") else path
 
 
 def table_address():
-    """Address of tm_table, 0 where GDB knows no such symbol. A local variable of that name has no address in this answer."""
+    """Address of tm_table, 0 where GDB knows no such symbol. A local variable of that name has no address in
+    this answer."""
     match = re.match(r'Symbol "tm_table" is (?:at|static storage at address) (0x[0-9a-f]+)',
                      _run("info address tm_table"))
     return int(match.group(1), 16) if match else 0
@@ -260,8 +265,9 @@ class InferiorDescriber(engine.Describer):
             target.set_auxv(auxv)
 
     def _select_signalled_thread(self):
-        """(signal, thread) that stopped the process, chosen as GDB chooses them for a core file: the selected thread if it has
-        got a signal, else the first that has. SIGSTOP is how the debugger itself stops threads, and no signal."""
+        """(signal, thread) that stopped the process, chosen as GDB chooses them for a core file: the selected
+        thread if it has got a signal, else the first that has. SIGSTOP is how the debugger itself stops
+        threads, and no signal."""
         selected = gdb.selected_thread()
         threads = sorted(self._inferior.threads(), key=lambda thread: thread.num)
         if selected is not None and not _is_core():
@@ -285,7 +291,8 @@ class InferiorDescriber(engine.Describer):
             for thread in sorted(self._inferior.threads(), key=lambda thread: thread.num):
                 thread.switch()
                 frame = gdb.newest_frame()
-                target.add_thread(thread.ptid[1] or thread.ptid[0], [_register(frame, name) for name in names])
+                registers = [_register(frame, name) for name in names]
+                target.add_thread(thread.ptid[1] or thread.ptid[0], registers)
 
     def describe_modules(self, target):
         target.set_table(table_address())
@@ -332,7 +339,8 @@ _targets = {}  # number of the inferior: _Cached
 
 
 def current_target():
-    """The engine's target for the selected inferior. Raises engine.EngineError where there is nothing to read."""
+    """The engine's target for the selected inferior. Raises engine.EngineError where there is nothing to
+    read."""
     inferior = gdb.selected_inferior()
     if inferior.pid == 0:
         raise engine.EngineError("No process: run a program or load a core file first.")
@@ -370,7 +378,8 @@ def watch_events():
     if _watching:
         return
     _watching = True
-    for name in ("cont", "stop", "inferior_call", "memory_changed", "register_changed", "new_objfile", "clear_objfiles"):
+    for name in ("cont", "stop", "inferior_call", "memory_changed", "register_changed", "new_objfile",
+                 "clear_objfiles"):
         getattr(gdb.events, name).connect(invalidate_all)
     gdb.events.exited.connect(_inferior_exited)
     gdb.events.inferior_deleted.connect(_inferior_deleted)

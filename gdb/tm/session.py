@@ -1,4 +1,5 @@
-"""tracemalloc's functions. They speak of the current target: what open() has opened last, else, in GDB, the selected inferior."""
+"""tracemalloc's functions. They speak of the current target: what open() has opened last, else, in GDB, the
+selected inferior."""
 
 import operator
 
@@ -34,9 +35,10 @@ class _Opened:
 
 
 def open(path_or_pid):
-    """Makes a core file the target of this module's functions. Returns a context manager that restores the one before."""
+    """Makes a core file the target of this module's functions. Returns a context manager that restores the
+    one before."""
     if isinstance(path_or_pid, int):
-        raise NotImplementedError("reading process %d without GDB is not available in this version" % path_or_pid)
+        raise NotImplementedError("only GDB can read a live process in this version: gdb -p %d" % path_or_pid)
     return _Opened(engine.Target.open_core(path_or_pid))
 
 
@@ -94,7 +96,8 @@ def get_object_traceback(obj):
 
 
 def start(nframe=1, /, **unknown):
-    """Starts tracing with `nframe` frames per traceback. Nothing happens while the target is traced already."""
+    """Starts tracing with `nframe` frames per traceback. Nothing happens while the target is traced
+    already."""
     if unknown:
         raise TypeError("start() takes no keyword arguments")
     nframe = operator.index(nframe)

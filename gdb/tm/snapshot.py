@@ -1,5 +1,5 @@
-"""tracemalloc's objects for native programs: Snapshot and what it gives. The engine filters, groups, compares and sorts; these
-classes hold its numbers. Their behaviour - order, equality, texts, errors - is CPython's."""
+"""tracemalloc's objects for native programs: Snapshot and what it gives. The engine filters, groups, compares
+and sorts; these classes hold its numbers. Their behaviour - order, equality, texts, errors - is CPython's."""
 
 import collections.abc
 import functools
@@ -39,7 +39,8 @@ class Frame:
 
 @functools.total_ordering
 class Traceback(collections.abc.Sequence):
-    """A sequence of Frame, the oldest first. `total_nframe`: how many there were before the limit cut them, or None."""
+    """A sequence of Frame, the oldest first. `total_nframe`: how many there were before the limit cut them,
+    or None."""
 
     __slots__ = ("_frames", "_total_nframe")
 
@@ -78,8 +79,8 @@ class Traceback(collections.abc.Sequence):
         return f"<Traceback {tuple(self)}{total}>"
 
     def format(self, limit=None, most_recent_first=False):
-        """Lines as in a Python traceback, with the source lines that can be had. A positive `limit` keeps the most
-        recent frames; a negative one drops as many of them."""
+        """Lines as in a Python traceback, with the source lines that can be had. A positive `limit` keeps the
+        most recent frames; a negative one drops as many of them."""
         if limit is None:
             frames = self._frames
         else:
@@ -181,7 +182,8 @@ def _normalize_filename(filename):
 
 
 class BaseFilter:
-    """What a filter has: `inclusive`. A sub-class answers _match(raw trace): whether this filter lets the trace pass."""
+    """What a filter has: `inclusive`. A sub-class answers _match(raw trace): whether this filter lets the
+    trace pass."""
 
     def __init__(self, inclusive):
         self.inclusive = inclusive
@@ -191,8 +193,8 @@ class BaseFilter:
 
 
 class Filter(BaseFilter):
-    """Traces whose most recent frame (or any, with `all_frames`) lies in a file that matches `filename_pattern`, in line
-    `lineno` unless that is None, in `domain` unless that is None."""
+    """Traces whose most recent frame (or any, with `all_frames`) lies in a file that matches
+    `filename_pattern`, in line `lineno` unless that is None, in `domain` unless that is None."""
 
     def __init__(self, inclusive, filename_pattern, lineno=None, all_frames=False, domain=None):
         super().__init__(inclusive)
@@ -237,7 +239,7 @@ class DomainFilter(BaseFilter):
         return (domain == self._domain) ^ (not self.inclusive)
 
 
-# ---------------------------------------------------------------------------------------------------- snapshots
+# -------------------------------------------------------------------------------------------------- snapshots
 
 class _Traces(collections.abc.Sequence):
     """The traces of a snapshot: a sequence of raw traces, which may be the engine's (a Handle)."""
@@ -289,11 +291,13 @@ def _is_plain(item):
     """Whether the engine can do what this filter does: it is no sub-class, and compares with numbers."""
     if type(item) is DomainFilter:
         return isinstance(item.domain, int)
-    return type(item) is Filter and isinstance(item.lineno, (int, type(None))) and isinstance(item.domain, (int, type(None)))
+    numbers = (item.lineno, item.domain) if type(item) is Filter else ("",)
+    return all(isinstance(number, (int, type(None))) for number in numbers)
 
 
 class Snapshot:
-    """What a process holds at one moment: `traces`, and `traceback_limit`, the number of frames kept of each."""
+    """What a process holds at one moment: `traces`, and `traceback_limit`, the number of frames kept of
+    each."""
 
     def __init__(self, traces, traceback_limit):
         self.traces = _Traces(traces)
@@ -315,14 +319,16 @@ class Snapshot:
 
     @staticmethod
     def load(filename):
-        """The snapshot in a file that dump, tm-save or coreanalyze save has written, or in another tool's heap profile."""
+        """The snapshot in a file that dump, tm-save or coreanalyze save has written, or in another tool's
+        heap profile."""
         with open(filename, "rb"):
             pass  # Python's own errors where it cannot be read
         handle = engine_snapshot.Handle.load(filename)
         return Snapshot(handle, handle.limit)
 
     def filter_traces(self, filters):
-        """A new snapshot of the traces that at least one inclusive filter (if there is any) and no exclusive filter hits."""
+        """A new snapshot of the traces that at least one inclusive filter (if there is any) and no exclusive
+        filter hits."""
         if not isinstance(filters, collections.abc.Iterable):
             raise TypeError(f"filters must be a list of filters, not {type(filters).__name__}")
         filters = list(filters)
@@ -344,14 +350,15 @@ class Snapshot:
         return _KEYS.index(key_type)
 
     def statistics(self, key_type, cumulative=False):
-        """Groups the traces by "lineno", "filename" or "traceback": a list of Statistic, the largest first. `cumulative`
-        counts a trace for every frame of its traceback, as often as it occurs there."""
+        """Groups the traces by "lineno", "filename" or "traceback": a list of Statistic, the largest first.
+        `cumulative` counts a trace for every frame of its traceback, as often as it occurs there."""
         key = self._key(key_type, cumulative)
         return [Statistic(Traceback(frames), size, count)
                 for frames, size, count, _, _ in self.traces.handle.statistics(key, bool(cumulative))]
 
     def compare_to(self, old_snapshot, key_type, cumulative=False):
-        """As statistics, with the differences to an older snapshot: a list of StatisticDiff, the largest change first."""
+        """As statistics, with the differences to an older snapshot: a list of StatisticDiff, the largest
+        change first."""
         key = self._key(key_type, cumulative)
         groups = self.traces.handle.compare(old_snapshot.traces.handle, key, bool(cumulative))
         return [StatisticDiff(Traceback(frames), size, size_diff, count, count_diff)

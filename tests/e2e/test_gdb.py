@@ -1,4 +1,5 @@
-"""The tm-* commands in real GDB sessions: live processes, their cores, errors, completion, Ctrl-C, stale data."""
+"""The tm-* commands in real GDB sessions: live processes, their cores, errors, completion, Ctrl-C, stale
+data."""
 
 import json
 import os
@@ -82,7 +83,7 @@ def agree(live, core_file, program):
     return expected
 
 
-# ---------------------------------------------------------------------------------------------------- same answers
+# ----------------------------------------------------------------------------------------------- same answers
 
 def test_breakpoint(program, tmp_path):
     core = tmp_path / "core"
@@ -177,7 +178,7 @@ def test_source_map_and_sysroot_of_gdb(program):
     assert b"stops.c:" not in session["sysroot"]
 
 
-# ---------------------------------------------------------------------------------------------------- fresh answers
+# ---------------------------------------------------------------------------------------------- fresh answers
 
 def sizes(answer):
     """{lineno: size} of tm-top -format json, of the test program's own lines."""
@@ -241,7 +242,8 @@ FACTS = ("python import tm; print('tracing=%s limit=%s current=%s peak=%s' % "
 
 
 def test_control(program):
-    """Each command is obeyed, readers show it at once, and the program goes on to allocate and free as it is then traced."""
+    """Each command is obeyed, readers show it at once, and the program goes on to allocate and free as it is
+    then traced."""
     top = "tm-top 0 -format json"
     session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "break main", "break checkpoint", "run", *ask("off", FACTS),
                    *ask("nothing", "tm-clear"), "tm-start 7", *ask("on", FACTS), *ask("again", "tm-start"), "continue",
@@ -350,7 +352,7 @@ def test_auto_load(program, tmp_path):
     assert b"count=20" in session["top"], session.stderr
 
 
-# ---------------------------------------------------------------------------------------------------- help, completion
+# ------------------------------------------------------------------------------------------- help, completion
 
 def test_help():
     session = gdb([*ask("tm", "help tm"), *ask("bare", "tm"), *ask("top", "help tm-top"), *ask("engine", "tm-top --help")])
@@ -407,7 +409,7 @@ def test_completion_of_values(tmp_path):
     assert file == [f"tm-top -o {tmp_path}/known.json"]
 
 
-# ---------------------------------------------------------------------------------------------------- Ctrl-C, exceptions
+# ----------------------------------------------------------------------------------------- Ctrl-C, exceptions
 
 INTERRUPT = """
 import os, signal

@@ -1,8 +1,9 @@
-"""The Python package tm outside GDB: CPython's own tests of tracemalloc with only the import changed, and the same objects made
-with both modules.
+"""The Python package tm outside GDB: CPython's own tests of tracemalloc with only the import changed, and the
+same objects made with both modules.
 
-Of Lib/test/test_tracemalloc.py run TestTraceback, TestSnapshot and TestFilters. TestTracemallocEnabled, TestCommandLine and TestCAPI
-do not apply: they trace the Python interpreter's own objects, options and C API, for which tm's tracer has tests of its own.
+Of Lib/test/test_tracemalloc.py run TestTraceback, TestSnapshot and TestFilters. TestTracemallocEnabled,
+TestCommandLine and TestCAPI do not apply: they trace the Python interpreter's own objects, options and C API, for
+which tm's tracer has tests of its own.
 """
 
 import contextlib
