@@ -481,8 +481,8 @@ PARTS = {"statistics": Statistics, "texts": Texts, "patterns": Patterns, "source
 def main():
     library, part, seed, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     load_codecs()
-    sys.path[:] = []  # linecache would look there
     rng = random.Random(f"{part} {seed}")
+    sys.path[:] = []  # linecache would look there; what is imported late is imported by now
     tests = PARTS[part](tracemalloc_engine.Engine(library), rng)
     requests = 0
     while requests < wanted:
