@@ -32,8 +32,14 @@ static struct ca_snapshot *snapshot_of_trace(struct ca_snapshot *snapshot, const
 {
     struct ca_arrays arrays;
     size_t count = 0;
-    const uint32_t *frames = trace ? ca_snapshot_traceback(snapshot, trace->traceback, SIZE_MAX, &count, ret_error) : NULL;
-    if ((trace && !frames) || !ca_snapshot_export(snapshot, false, &arrays, ret_error)) {
+    const uint32_t *frames = NULL;
+    if (trace) {
+        frames = ca_snapshot_traceback(snapshot, trace->traceback, SIZE_MAX, &count, ret_error);
+        if (!frames) {
+            return NULL;
+        }
+    }
+    if (!ca_snapshot_export(snapshot, false, &arrays, ret_error)) {
         return NULL;
     }
     struct ca_trace copy = {0};
@@ -52,7 +58,8 @@ static struct ca_snapshot *snapshot_of_trace(struct ca_snapshot *snapshot, const
     return ca_snapshot_create_from(&arrays, ret_error);
 }
 
-struct ca_snapshot *ca_target_find_trace(struct ca_target *target, uint64_t address, struct ca_error **ret_error)
+struct ca_snapshot *ca_target_find_trace(struct ca_target *target, uint64_t address,
+                                         struct ca_error **ret_error)
 {
     struct ca_snapshot *snapshot = ca_target_snapshot(target, NULL, 0, false, ret_error);
     if (!snapshot) {

@@ -1,10 +1,12 @@
-/* process.c: the program is the file that holds the program headers. The command line is what the kernel put on the stack:
+/* process.c: the program is the file that holds the program headers. The command line is what the kernel put on the
+ * stack:
  *
  *   argc, argv[0] ... argv[argc - 1], NULL, envp[0] ..., NULL, auxiliary vector, random bytes, strings of argv,
  *   strings of envp, path given to execve, 8 bytes of 0                              (Linux, fs/binfmt_elf.c)
  *
- * The notes of a core file have 80 bytes of it at most, and GDB writes others than the kernel does. Programs move the
- * pointers (getopt) and overwrite the strings (to change their title in ps): the strings are read as they are now. */
+ * The notes of a core file have 80 bytes of it at most, and GDB writes others than the kernel does. Programs move
+ * the pointers (getopt) and overwrite the strings (to change their title in ps): the strings are read as they are
+ * now. */
 #include "process.h"
 
 #include <elf.h>
@@ -13,9 +15,9 @@
 #include <string.h>
 
 enum {
-    AUXV_WINDOW = 8192,     /* bytes below the random bytes in which the auxiliary vector lies */
+    AUXV_WINDOW = 8192,        /* bytes below the random bytes in which the auxiliary vector lies */
     POINTERS_WINDOW = 1 << 18, /* bytes below the auxiliary vector in which argc lies */
-    TEXT_MAX = 1 << 17,     /* bytes of the command line */
+    TEXT_MAX = 1 << 17,        /* bytes of the command line */
 };
 
 /* A copy of some of the target's memory. */
@@ -72,9 +74,10 @@ static bool auxv_locate(struct ca_source *source, uint64_t random, uint64_t *ret
     return done;
 }
 
-/* argc is the word n that n words and a NULL follow, one of which at least points to the strings: their start is then the
- * lowest of these pointers. */
-static bool argc_fits(const struct window *window, size_t at, uint64_t lowest, uint64_t highest, uint64_t *ret_strings)
+/* argc is the word n that n words and a NULL follow, one of which at least points to the strings: their start is
+ * then the lowest of these pointers. */
+static bool argc_fits(const struct window *window, size_t at, uint64_t lowest, uint64_t highest,
+                      uint64_t *ret_strings)
 {
     uint64_t count = word_at(window, at);
     size_t room = (window->size - at) / 8 - 1;
@@ -143,7 +146,8 @@ static void arguments_set(struct ca_source *source, char *text, size_t size, uin
 static bool arguments_complete(struct ca_source *source)
 {
     uint64_t random, highest, auxv;
-    if (!ca_source_auxv(source, AT_RANDOM, &random) || !ca_source_auxv(source, AT_EXECFN, &highest) || highest <= random) {
+    if (!ca_source_auxv(source, AT_RANDOM, &random) || !ca_source_auxv(source, AT_EXECFN, &highest) ||
+        highest <= random) {
         return true;
     }
     if (!auxv_locate(source, random, &auxv)) {
@@ -153,7 +157,8 @@ static bool arguments_complete(struct ca_source *source)
     if (auxv && !command_line_locate(source, auxv, random, highest, &line)) {
         return false;
     }
-    size_t size = line.strings && highest - line.strings < TEXT_MAX ? (size_t)(highest - line.strings) : TEXT_MAX;
+    uint64_t room = line.strings ? highest - line.strings : 0;
+    size_t size = room < TEXT_MAX ? (size_t)room : TEXT_MAX;
     char *text = line.strings ? malloc(size) : NULL;
     size_t got = text ? source->operations->read(source, line.strings, text, size) : 0;
     if (got != CA_READ_INTERRUPTED && got > 0) {
