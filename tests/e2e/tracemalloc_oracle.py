@@ -467,7 +467,8 @@ class Sources:
 
 
 def load_codecs():
-    """Python imports a codec when it first meets its name."""
+    """Python imports a codec when it first meets its name, and linecache its own needs with its first file."""
+    linecache.getline(__file__, 1)
     for name in Sources.ENCODINGS + ["cp1252", "koi8-r", "shift_jis"]:
         try:
             codecs.lookup(name)
