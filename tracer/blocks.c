@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "host/system.h"
 #include "tables/stats.h"
 #include "totals.h"
 
@@ -327,12 +328,13 @@ static void operation_undo(const struct tm_operation *operation)
     }
 }
 
-void tm_operation_settle(struct tm_operation *operation)
+bool tm_operation_settle(struct tm_operation *operation)
 {
     uint64_t generation = tm_load(&tm_root->generation);
+    bool after = false;
     if (operation->code != TM_OPERATION_NONE && operation->generation == generation &&
         (operation->flags & TM_OPERATION_DONE) == 0) {
-        bool after = operation_is_after(operation, generation);
+        after = operation_is_after(operation, generation);
         operation_finish(operation, after);
         if (!after) {
             operation_undo(operation);
@@ -340,4 +342,31 @@ void tm_operation_settle(struct tm_operation *operation)
     }
     tm_barrier();
     tm_publish(&operation->code, TM_OPERATION_NONE);
+    return after;
+}
+
+static void cell_recount(uint64_t *cell, uint64_t word, uint64_t generation)
+{
+    (void)cell;
+    if (word >> 63 == (generation & 1)) {
+        tm_stats_recount_add(tm_live_stack(word), tm_live_size(word), generation);
+    }
+}
+
+static void wide_recount(const struct tm_wide *entry, uint64_t generation)
+{
+    tm_stats_recount_add(entry->stack, entry->size, generation);
+}
+
+void tm_blocks_recount(void)
+{
+    uint64_t generation = tm_root->generation;
+    if ((tm_root->features & TM_FEATURE_STATS) == 0) {
+        return;
+    }
+    uint64_t signals = tm_system_block_signals(); /* a handler's blocks would be counted twice */
+    tm_stats_recount(generation);
+    tm_live_each(cell_recount, generation);
+    tm_wide_each(wide_recount, generation);
+    tm_system_set_signals(signals);
 }

@@ -38,7 +38,11 @@ void tm_block_count_added(const struct tm_call *call);
 void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block);
 void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block);
 
-/* Ends an operation whose thread will not: as done where the tables contain it, else as never begun. */
-void tm_operation_settle(struct tm_operation *operation);
+/* Ends an operation whose thread will not: as done where the tables contain it, else as never begun. True when it may have
+ * stopped half-way through the counters of its stacks: they must be counted anew. */
+bool tm_operation_settle(struct tm_operation *operation);
+
+/* Counts the live blocks of all stacks anew. No other thread may be running. */
+void tm_blocks_recount(void);
 
 #endif

@@ -110,7 +110,9 @@ static uint32_t level_now(struct tm_local *local, uintptr_t sp)
         if (!operation_is_abandoned(operation, sp)) {
             break;
         }
-        tm_operation_settle(operation);
+        if (tm_operation_settle(operation) && *tm_single_threaded) {
+            tm_blocks_recount();
+        }
         level--;
     }
     return level;
@@ -202,18 +204,30 @@ void tm_remove_lost(uint64_t size, uint64_t generation)
     }
 }
 
+/* True when counters of stacks must be counted anew. */
+static bool thread_settle(struct tm_thread *thread)
+{
+    bool recount = false;
+    for (int level = TM_OPERATION_LEVELS - 1; level >= 0; level--) {
+        recount = tm_operation_settle(&thread->operations[level]) || recount;
+    }
+    return recount;
+}
+
 void tm_operation_forked(void)
 {
     struct tm_local *local = &tm_local;
     struct tm_thread *thread;
+    bool recount = false;
     for (uint64_t i = TM_THREAD_SPARE + 1; (thread = tm_thread_at(i)); i++) {
         if (thread == local->thread) {
             tm_store(&thread->tid, tm_system_tid());
         } else if (tm_load(&thread->state) == TM_THREAD_USED) {
-            for (int level = TM_OPERATION_LEVELS - 1; level >= 0; level--) {
-                tm_operation_settle(&thread->operations[level]);
-            }
+            recount = thread_settle(thread) || recount;
             tm_thread_give(i);
         }
+    }
+    if (recount) {
+        tm_blocks_recount();
     }
 }

@@ -99,6 +99,7 @@ TM_API(size_t, get_tracemalloc_memory, (void))
 TM_API(size_t, get_object_traceback, (const void *ptr, uintptr_t *frames, size_t capacity, size_t *ret_total_nframe))
 {
     if (tm_weak_get_object_traceback) {
+        __asm__("" : "+r"(ptr)); /* only the address is used: compilers need not warn that nothing was written there */
         return tm_weak_get_object_traceback(ptr, frames, capacity, ret_total_nframe);
     }
     if (ret_total_nframe) {

@@ -5,6 +5,7 @@
 #define TM_HOST_SYSTEM_H
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -94,6 +95,19 @@ static inline uint32_t tm_system_pid(void)
 static inline uint32_t tm_system_tid(void)
 {
     return (uint32_t)tm_system(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+/* Blocks all signals of the calling thread; returns the mask before, for tm_system_set_signals(). */
+static inline uint64_t tm_system_block_signals(void)
+{
+    uint64_t all = UINT64_MAX, before = 0;
+    tm_system(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof(all), 0, 0);
+    return before;
+}
+
+static inline void tm_system_set_signals(uint64_t mask)
+{
+    tm_system(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask), 0, 0);
 }
 
 static inline void tm_system_yield(void)

@@ -36,18 +36,18 @@ uint64_t *tm_live_make(uintptr_t address)
     return tm_region_make(tm_live.region, address >> tm_live.key_shift);
 }
 
-static void segment_sweep(char *segment, uint64_t generation)
+static void segment_each(char *segment, tm_live_visit *visit, uint64_t generation)
 {
     for (uint64_t i = 0; i < UINT64_C(1) << TM_LIVE_SEGMENT_SHIFT; i++) {
-        uint64_t *word = (uint64_t *)(segment + (i << tm_live.element_shift));
-        uint64_t value = tm_load(word);
-        if (value != 0 && value >> 63 != (generation & 1)) {
-            tm_swap_if(word, value, 0);
+        uint64_t *cell = (uint64_t *)(segment + (i << tm_live.element_shift));
+        uint64_t word = tm_load(cell);
+        if (word != 0) {
+            visit(cell, word, generation);
         }
     }
 }
 
-void tm_live_sweep(uint64_t generation)
+void tm_live_each(tm_live_visit *visit, uint64_t generation)
 {
     for (uint32_t i = 0; i < tm_live.region->directory_length; i++) {
         if (!tm_load_acquire(&tm_live.directory[i])) {
@@ -56,8 +56,20 @@ void tm_live_sweep(uint64_t generation)
         for (uint64_t j = 0; j < UINT64_C(1) << TM_LIVE_MIDDLE_BITS; j++) {
             char *segment = tm_region_segment(tm_live.region, (uint64_t)i << TM_LIVE_MIDDLE_BITS | j);
             if (segment) {
-                segment_sweep(segment, generation);
+                segment_each(segment, visit, generation);
             }
         }
     }
+}
+
+static void word_sweep(uint64_t *cell, uint64_t word, uint64_t generation)
+{
+    if (word >> 63 != (generation & 1)) {
+        tm_swap_if(cell, word, 0);
+    }
+}
+
+void tm_live_sweep(uint64_t generation)
+{
+    tm_live_each(word_sweep, generation);
 }

@@ -32,6 +32,10 @@ uint64_t *tm_live_make(uintptr_t address);
 /* Words that do not belong to this generation become 0. */
 void tm_live_sweep(uint64_t generation);
 
+/* Visits every word that is not 0. */
+typedef void tm_live_visit(uint64_t *cell, uint64_t word, uint64_t generation);
+void tm_live_each(tm_live_visit *visit, uint64_t generation);
+
 /* Can a block at this address and of this size have a live word? */
 static inline bool tm_live_fits(uintptr_t address, uint64_t size)
 {

@@ -26,14 +26,47 @@ bool tm_stats_init(void)
     return true;
 }
 
-void tm_stats_prepare(uint64_t generation)
+typedef void segment_change(struct tm_stack_stats *segment, size_t length);
+
+static void shard_each_segment(struct tm_region *region, segment_change *change)
 {
-    struct tm_region *region = shards[generation & 1];
     for (uint64_t i = 0; region && i < tm_region_segments(region); i++) {
         char *segment = tm_region_segment(region, i);
         if (segment) {
-            memset(segment, 0, tm_region_segment_size(region));
+            change((struct tm_stack_stats *)segment, (size_t)1 << region->segment_shift);
         }
+    }
+}
+
+static void segment_clear(struct tm_stack_stats *segment, size_t length)
+{
+    memset(segment, 0, length * sizeof(*segment));
+}
+
+void tm_stats_prepare(uint64_t generation)
+{
+    shard_each_segment(shards[generation & 1], segment_clear);
+}
+
+static void segment_clear_live(struct tm_stack_stats *segment, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        segment[i].live_count = 0;
+        segment[i].live_size = 0;
+    }
+}
+
+void tm_stats_recount(uint64_t generation)
+{
+    shard_each_segment(shards[generation & 1], segment_clear_live);
+}
+
+void tm_stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation)
+{
+    struct tm_stack_stats *stats = tm_stats_find(stack, generation);
+    if (stats) {
+        stats->live_count++;
+        stats->live_size += size;
     }
 }
 

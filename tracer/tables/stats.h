@@ -24,4 +24,8 @@ struct tm_stack_stats *tm_stats_find(uint32_t stack, uint64_t generation);
 void tm_stats_add(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone);
 void tm_stats_remove(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone);
 
+/* For counting anew: all live counters become 0, then each record is added without any other effect. */
+void tm_stats_recount(uint64_t generation);
+void tm_stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation);
+
 #endif

@@ -128,3 +128,15 @@ void tm_wide_drop(struct tm_wide *entry)
 {
     tm_publish(&entry->state, TM_WIDE_DEAD);
 }
+
+void tm_wide_each(tm_wide_visit *visit, uint64_t generation)
+{
+    for (uint64_t i = 0; i < tm_region_segments(wide); i++) {
+        const struct tm_wide *segment = (const void *)tm_region_segment(wide, i);
+        for (uint64_t j = 0; segment && j < UINT64_C(1) << SEGMENT_SHIFT; j++) {
+            if (tm_load_acquire(&segment[j].state) == live_state(generation)) {
+                visit(&segment[j], generation);
+            }
+        }
+    }
+}

@@ -28,6 +28,10 @@ bool tm_wide_remove(struct tm_wide *entry, uint64_t generation);
 /* BUSY to DEAD. */
 void tm_wide_drop(struct tm_wide *entry);
 
+/* Visits every entry that is LIVE in this generation. */
+typedef void tm_wide_visit(const struct tm_wide *entry, uint64_t generation);
+void tm_wide_each(tm_wide_visit *visit, uint64_t generation);
+
 /* Was a block of domain 0 ever put here? (Almost never: then a free need not look.) */
 extern bool tm_wide_has_malloc;
 
