@@ -416,12 +416,13 @@ static bool counters_add_up(const struct ca_table *table)
     return count == table->internal->count_now && size == table->current;
 }
 
-/* Counters are per stack; blocks of other domains than 0 all stand in WIDE and are told apart there. */
+/* Also where live words were cut off: the totals then are still those of all blocks.
+ * Counters are per stack; blocks of other domains than 0 all stand in WIDE and are told apart there. */
 bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, bool *ret_usable,
                           struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
-    *ret_usable = table->stats && !internal->busy && table->coverage.missing_bytes == 0 && counters_add_up(table);
+    *ret_usable = table->stats && !internal->busy && internal->missing_beside_live == 0 && counters_add_up(table);
     if (!*ret_usable) {
         return true;
     }
@@ -607,7 +608,8 @@ bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *re
         return ca_fail_memory(ret_error);
     }
     size_t all = 0, count = 0;
-    if (any.scan.blocks) {
+    /* Where live words were cut off the counters know of them. */
+    if (any.scan.blocks || internal->count_now > internal->wide_count + internal->overlay_count) {
         domains[all++] = 0;
     }
     for (size_t i = 0; i < internal->wide_count; i++) {

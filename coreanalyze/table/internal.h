@@ -55,6 +55,7 @@ struct ca_table_private {
     size_t region_count;
     bool traced;         /* there are traces: state is tracing and no clear is asked for */
     bool peak_is_now;    /* the peak is to be reset */
+    uint64_t missing_beside_live; /* missing_bytes of the other regions than LIVE */
     uint64_t stack_limit; /* stack ids below were handed out by the tracer, whether or not they can be read */
 
     struct tm_thread *threads;

@@ -49,11 +49,14 @@ static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
         if (header->kind == TM_REGION_NONE || header->kind > TM_REGION_HISTORY) {
             continue;
         }
-        if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count], &table->coverage.rejected,
-                            &table->coverage.missing_bytes, ret_error)) {
+        uint64_t missing = 0;
+        if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count], &table->coverage.rejected, &missing,
+                            ret_error)) {
             return false;
         }
         internal->region_count++;
+        table->coverage.missing_bytes += missing;
+        internal->missing_beside_live += header->kind == TM_REGION_LIVE ? 0 : missing;
     }
     const struct ca_region *stacks = ca_table_region(table, TM_REGION_STACKS);
     internal->stack_limit = stacks ? stacks->header.count : 0;
@@ -189,7 +192,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
-struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error)
+static struct ca_table *table_create(struct ca_error **ret_error)
 {
     struct ca_table *table = calloc(1, sizeof(*table));
     if (table) {
@@ -198,6 +201,36 @@ struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct c
     if (!table || !table->internal) {
         free(table);
         ca_fail_memory(ret_error);
+        return NULL;
+    }
+    return table;
+}
+
+struct ca_table *ca_table_create_empty(struct ca_error **ret_error)
+{
+    struct ca_table *table = table_create(ret_error);
+    if (!table) {
+        return NULL;
+    }
+    table->modules = calloc(1, sizeof(*table->modules));
+    table->frames = calloc(1, sizeof(*table->frames));
+    table->stacks = calloc(1, sizeof(*table->stacks));
+    if (table->modules) {
+        table->module_count = table->frame_count = table->stack_count = 1;
+        table->modules[0].path = strdup("");
+    }
+    if (!table->modules || !table->modules[0].path || !table->frames || !table->stacks) {
+        ca_table_destroy(table);
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    return table;
+}
+
+struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error)
+{
+    struct ca_table *table = table_create(ret_error);
+    if (!table) {
         return NULL;
     }
     table->internal->source = source;

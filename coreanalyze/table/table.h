@@ -74,6 +74,8 @@ struct ca_table {
 };
 
 struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error);
+/* One without anything but an unused first module, frame and stack. */
+struct ca_table *ca_table_create_empty(struct ca_error **ret_error);
 void ca_table_destroy(struct ca_table *table);
 
 /* Frame ids of a stack, most recent first, at most `capacity`; returns the depth. */

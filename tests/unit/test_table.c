@@ -767,6 +767,26 @@ START_TEST(counters_are_left_alone_when_they_may_not_hold)
 }
 END_TEST
 
+/* Live words that a truncated core lost are still in the counters. */
+START_TEST(counters_hold_where_live_words_are_missing)
+{
+    set_up_shape(&(struct image_shape){.features = TM_FEATURE_STATS});
+    struct tm_region *live = image_region(image, TM_REGION_LIVE);
+    live->directory = 0x123456000;
+    read_table();
+    ck_assert(table->coverage.truncated);
+    ck_assert(counters_usable());
+    uint32_t *domains;
+    size_t count;
+    ck_assert(ca_table_domains(table, &domains, &count, NULL));
+    ck_assert_uint_eq(count, 3);
+    free(domains);
+    image_region(image, TM_REGION_WIDE)->directory = 0x123456000;
+    read_table();
+    ck_assert(!counters_usable());
+}
+END_TEST
+
 START_TEST(shards_add_up_and_peaks_are_resolved)
 {
     set_up_shape(&(struct image_shape){.features = TM_FEATURE_STATS});
@@ -1128,6 +1148,7 @@ int main(void)
     tcase_add_test(cases, an_operation_of_an_older_generation_counts_for_nothing);
     tcase_add_test(cases, counters_and_scan_agree);
     tcase_add_test(cases, counters_are_left_alone_when_they_may_not_hold);
+    tcase_add_test(cases, counters_hold_where_live_words_are_missing);
     tcase_add_test(cases, shards_add_up_and_peaks_are_resolved);
     tcase_add_test(cases, stack_check);
     tcase_add_test(cases, stack_frames_beyond_the_end);
