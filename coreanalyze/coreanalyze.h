@@ -53,6 +53,10 @@ struct ca_symbol_options {
 CA_API struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
                                              struct ca_error **ret_error);
 
+/* Opens a core file or a snapshot file, whichever `path` is. */
+CA_API struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options,
+                                        struct ca_error **ret_error);
+
 /* A target whose memory somebody else reads: GDB, whatever it is connected to.
  *
  * read_memory copies up to `size` bytes at `address` to `buffer` and returns how many bytes from the start of the range it

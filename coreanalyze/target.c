@@ -1,9 +1,11 @@
 /* target.c: see target.h and coreanalyze.h. */
 #include "target.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "profile/profile.h"
 #include "source/internal.h"
 #include "util/grow.h"
 
@@ -23,7 +25,8 @@ struct kept_snapshot {
 };
 
 struct ca_target {
-    struct ca_source *source;
+    struct ca_source *source; /* NULL: a snapshot file */
+    char *snapshot_file;      /* its path, else NULL */
     bool is_core;
     struct symbol_options symbols;
 
@@ -133,7 +136,9 @@ static void drop_table(struct ca_target *target)
 
 static void drop_symbolizer(struct ca_target *target)
 {
-    drop_snapshots(target);
+    if (!target->snapshot_file) { /* those of a file have their names already */
+        drop_snapshots(target);
+    }
     ca_symbolizer_destroy(target->symbolizer);
     target->symbolizer = NULL;
     for (size_t i = 0; i < target->module_count; i++) {
@@ -172,6 +177,33 @@ struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_o
     return target;
 }
 
+static struct ca_target *open_snapshot(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
+{
+    struct ca_target *target = target_create(options, ret_error);
+    if (!target) {
+        return NULL;
+    }
+    target->snapshot_file = strdup(path);
+    if (!target->snapshot_file) {
+        ca_fail_memory(ret_error);
+    } else if (ca_target_snapshot(target, NULL, 0, false, ret_error)) { /* says now what is wrong with the file */
+        return target;
+    }
+    ca_target_destroy(target);
+    return NULL;
+}
+
+struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
+{
+    uint8_t first[4];
+    FILE *file = fopen(path, "rb");
+    size_t size = file ? fread(first, 1, sizeof(first), file) : 0;
+    if (file) {
+        fclose(file);
+    }
+    return (ca_profile_recognise(first, size) ? open_snapshot : ca_target_open_core)(path, options, ret_error);
+}
+
 struct ca_target *ca_target_create(const struct ca_callbacks *callbacks, const struct ca_symbol_options *options,
                                    struct ca_error **ret_error)
 {
@@ -193,6 +225,7 @@ void ca_target_destroy(struct ca_target *target)
         drop_symbolizer(target);
         free(target->snapshots);
         ca_source_destroy(target->source);
+        free(target->snapshot_file);
         options_deinit(&target->symbols);
         free(target);
     }
@@ -201,7 +234,9 @@ void ca_target_destroy(struct ca_target *target)
 void ca_target_invalidate(struct ca_target *target)
 {
     drop_table(target);
-    ca_source_invalidate(target->source);
+    if (target->source) {
+        ca_source_invalidate(target->source);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ description */
@@ -254,6 +289,11 @@ struct ca_source *ca_target_source(struct ca_target *target)
     return target->source;
 }
 
+const char *ca_target_snapshot_file(const struct ca_target *target)
+{
+    return target->snapshot_file;
+}
+
 bool ca_target_is_core(const struct ca_target *target)
 {
     return target->is_core;
@@ -265,8 +305,24 @@ static bool error_is_passing(const struct ca_error *error)
     return error->message == NULL || strcmp(error->message, "interrupted") == 0;
 }
 
+/* What there is of a table in a snapshot file: its coverage. */
+static struct ca_table *table_of_snapshot(struct ca_target *target, struct ca_error **ret_error)
+{
+    struct ca_snapshot *snapshot = ca_target_snapshot(target, NULL, 0, false, ret_error);
+    struct ca_table *table = snapshot ? ca_table_create_empty(ret_error) : NULL;
+    if (table) {
+        table->coverage = *ca_snapshot_coverage(snapshot);
+        table->root.traceback_limit = ca_snapshot_limit(snapshot);
+        table->root.features = ca_profile_has_threads(snapshot) ? TM_FEATURE_DETAIL : 0;
+    }
+    return table;
+}
+
 static struct ca_table *table_get(struct ca_target *target, struct ca_error **ret_error)
 {
+    if (target->snapshot_file) {
+        return table_of_snapshot(target, ret_error);
+    }
     enum ca_route route = CA_ROUTE_PREFERRED;
     uint64_t root = ca_table_find(target->source, target->symbols.sysroot, CA_ROUTE_ALL, &route, ret_error);
     struct ca_table *table = root ? ca_table_read(target->source, root, ret_error) : NULL;
@@ -376,18 +432,24 @@ bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_opti
     return true;
 }
 
+static struct ca_snapshot *snapshot_make(struct ca_target *target, const struct kept_snapshot *kept, struct ca_error **ret_error)
+{
+    const char *const *skip = (const char *const *)kept->skip;
+    if (target->snapshot_file) {
+        return ca_profile_load(target->snapshot_file, skip, kept->skip_count, kept->no_skip, ret_error);
+    }
+    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
+    return symbolizer ? ca_snapshot_from_table(target->table, symbolizer, skip, kept->skip_count, kept->no_skip, ret_error)
+                      : NULL;
+}
+
 static struct ca_snapshot *snapshot_add(struct ca_target *target, struct kept_snapshot *kept, struct ca_error **ret_error)
 {
-    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
-    if (!symbolizer) {
-        return NULL;
-    }
     if (!CA_GROW(target->snapshots, target->snapshot_capacity, target->snapshot_count + 1)) {
         ca_fail_memory(ret_error);
         return NULL;
     }
-    kept->snapshot = ca_snapshot_from_table(target->table, symbolizer, (const char *const *)kept->skip, kept->skip_count,
-                                            kept->no_skip, ret_error);
+    kept->snapshot = snapshot_make(target, kept, ret_error);
     if (kept->snapshot) {
         target->snapshots[target->snapshot_count++] = *kept;
     }

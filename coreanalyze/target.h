@@ -13,7 +13,11 @@
 /* What follows is borrowed until ca_target_invalidate, ca_target_set_symbols or ca_target_destroy. An error of finding or reading
  * the table is kept too: asking again gives it again (a new object) without reading again; "interrupted" is not kept. */
 
-struct ca_source *ca_target_source(struct ca_target *target); /* never NULL; lives as long as the target */
+/* Lives as long as the target; NULL for a snapshot file, which has no memory. */
+struct ca_source *ca_target_source(struct ca_target *target);
+/* The path of a snapshot file, NULL for everything else. A snapshot file has a table without stacks and blocks, for its
+ * coverage, and a symbolizer without modules; its names are in the snapshot. */
+const char *ca_target_snapshot_file(const struct ca_target *target);
 /* NULL with an error: no tracer found, a newer layout, ... */
 struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret_error);
 /* Over ca_target_table()->modules. */

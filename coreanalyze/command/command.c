@@ -10,7 +10,8 @@
 struct command {
     const char *name;
     enum ca_command_bit bit;
-    size_t sources;         /* operands it takes; one less when the caller gives the target */
+    size_t sources;         /* operands it reads; one less when the caller gives the target */
+    bool writes;            /* one more operand, the last: the file that it writes */
     const char *operands;   /* as usage lines name them */
     const char *summary;    /* in the list of commands */
     const char *description; /* in its own help */
@@ -18,18 +19,22 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"report", CA_FOR_REPORT, 1, "CORE", "what happened, what the process held, and its top 10",
+    {"report", CA_FOR_REPORT, 1, false, "SOURCE", "what happened, what the process held, and its top 10",
      "What happened to the process, how much memory it held, and the largest holders.", ca_run_report},
-    {"top", CA_FOR_TOP, 1, "CORE", "statistics, largest first",
+    {"top", CA_FOR_TOP, 1, false, "SOURCE", "statistics, largest first",
      "Groups live blocks by where they were allocated and lists the groups, largest first.", ca_run_top},
-    {"diff", CA_FOR_DIFF, 2, "OLD NEW", "what changed from one core to another",
-     "Compares what two cores hold, group by group, and lists the groups by how much they changed.", ca_run_diff},
-    {"traces", CA_FOR_TRACES, 1, "CORE", "every live block with its traceback",
+    {"diff", CA_FOR_DIFF, 2, false, "OLD NEW", "what changed from one source to another",
+     "Compares what two sources hold, group by group, and lists the groups by how much they changed.", ca_run_diff},
+    {"traces", CA_FOR_TRACES, 1, false, "SOURCE", "every live block with its traceback",
      "Lists every live block: domain, size, address, traceback.", ca_run_traces},
-    {"info", CA_FOR_INFO, 1, "CORE", "state of the tracer: limits, memory, modules, coverage",
+    {"info", CA_FOR_INFO, 1, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
      "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own memory, modules, "
      "operations in flight, coverage.",
      ca_run_info},
+    {"save", CA_FOR_SAVE, 1, true, "SOURCE FILE", "write a snapshot file, readable without the program",
+     "Writes what a process held to FILE (NAME.pb.gz), with all names in it: a profile in pprof's format, which every command that "
+     "takes a SOURCE reads, on any machine.",
+     ca_run_save},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
@@ -108,9 +113,10 @@ static void command_help(const struct command *command, const struct ca_output *
 static void general_help(const struct ca_output *output)
 {
     struct ca_text text = {0};
-    ca_text_add(&text, "Usage: coreanalyze [OPTION...] CORE\n"
-                       "       coreanalyze COMMAND [OPTION...] CORE...\n"
-                       "Who holds the memory of a program that ran under tm-run: read from its core file.\n"
+    ca_text_add(&text, "Usage: coreanalyze [OPTION...] SOURCE\n"
+                       "       coreanalyze COMMAND [OPTION...] SOURCE...\n"
+                       "Who holds the memory of a program that ran under tm-run. SOURCE is its core file, or a snapshot\n"
+                       "file that coreanalyze save or tm-save wrote.\n"
                        "\nCommands (report when there is none):\n");
     for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
         ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
@@ -187,8 +193,10 @@ static bool operands_check(const struct command *command, const struct ca_option
 {
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
-        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", wanted > 1 ? "two core files" : "a core file",
-                       wanted < command->sources ? "OLD" : command->operands);
+        const char *what = command->writes ? "a source and a file to write" : wanted > 1 ? "two sources" : "a core file";
+        bool given = wanted < command->sources + command->writes; /* by the caller: one operand is left */
+        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", given && command->writes ? "a file to write" : what,
+                       !given ? command->operands : command->writes ? "FILE" : "OLD");
     }
     if (options->operands.count == wanted) {
         return true;
@@ -208,7 +216,7 @@ static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret
 {
     struct ca_symbol_options symbols = symbols_merge(&run->options, &(struct ca_symbol_options){0});
     for (size_t i = 0; i < count; i++) {
-        run->targets[i] = ca_target_open_core(run->options.operands.items[i], &symbols, ret_error);
+        run->targets[i] = ca_target_open(run->options.operands.items[i], &symbols, ret_error);
         if (!run->targets[i]) {
             return false;
         }
@@ -305,7 +313,10 @@ static enum ca_status command_run(const struct command *command, struct ca_targe
         command_help(command, output);
         done = true;
     } else {
-        parsed = parsed && operands_check(command, &run.options, to_open, &error);
+        parsed = parsed && operands_check(command, &run.options, to_open + command->writes, &error);
+        if (parsed && command->writes) {
+            run.options.output = run.options.operands.items[to_open];
+        }
         done = parsed && run_parsed(&run, command, target, to_open, &error);
     }
     for (size_t i = 0; i < 2; i++) {
@@ -343,7 +354,7 @@ enum ca_status ca_command_run(struct ca_target *target, int argc, const char *co
         return CA_COMPLETE;
     }
     if (argc < 2) {
-        ca_message_print(output, "a core file expected: coreanalyze CORE; see coreanalyze --help");
+        ca_message_print(output, "a core file expected: coreanalyze SOURCE; see coreanalyze --help");
         return CA_USAGE;
     }
     if (strcmp(first, "--help") == 0) {

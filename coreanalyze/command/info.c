@@ -105,6 +105,10 @@ static int compare_threads(const void *left, const void *right)
 
 static bool info_read(struct info *info, struct ca_target *target, struct ca_error **ret_error)
 {
+    const char *file = ca_target_snapshot_file(target);
+    if (file) {
+        return ca_fail(ret_error, CA_USAGE, "%s is a snapshot file, which holds traces alone; info needs a core file", file);
+    }
     info->source = ca_target_source(target);
     info->table = ca_target_table(target, ret_error);
     info->symbolizer = info->table ? ca_target_symbolizer(target, ret_error) : NULL;

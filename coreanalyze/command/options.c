@@ -156,8 +156,8 @@ static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *s
 
 static bool set_format(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
-    if (strcmp(argument, "pprof") == 0) {
-        return ca_fail(&parse->error, CA_USAGE, "--format pprof is not available in this version");
+    if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_DIFF) {
+        return ca_fail(&parse->error, CA_USAGE, "--format: a profile holds no difference; save both and use pprof -diff_base");
     }
     return set_choice(parse, spec, argument);
 }
@@ -243,14 +243,17 @@ static bool set_thread(struct ca_option_parse *parse, const struct ca_option_spe
 /* ------------------------------------------------------------------------------------------------- table */
 
 static const char *const format_words[] = {
-    [CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", [CA_FORMAT_CSV] = "csv", [CA_FORMAT_FOLDED] = "folded", NULL};
+    [CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", [CA_FORMAT_CSV] = "csv", [CA_FORMAT_FOLDED] = "folded",
+    [CA_FORMAT_PPROF] = "pprof", NULL};
 static const char *const object_words[] = {[CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", NULL};
 static const char *const color_words[] = {
     [CA_COLOR_AUTO] = "auto", [CA_COLOR_ALWAYS] = "always", [CA_COLOR_NEVER] = "never", NULL};
 
 #define FOR_STATISTICS (CA_FOR_REPORT | CA_FOR_TOP | CA_FOR_DIFF)
 #define FOR_TRACES     (FOR_STATISTICS | CA_FOR_TRACES)
-#define FOR_ALL        (FOR_TRACES | CA_FOR_INFO)
+#define FOR_CHOICE     (FOR_TRACES | CA_FOR_SAVE)
+#define FOR_ALL        (FOR_CHOICE | CA_FOR_INFO)
+#define FOR_OUTPUT     (FOR_TRACES | CA_FOR_INFO)
 #define FIELD(name)    offsetof(struct ca_options, name)
 
 const struct ca_option_spec ca_option_table[] = {
@@ -267,35 +270,35 @@ const struct ca_option_spec ca_option_table[] = {
      "Functions that only hand out memory, beside malloc wrappers known: their callers are shown (repeatable)"},
     {"no-skip", 0, NULL, FOR_TRACES, set_flag, FIELD(no_skip), NULL, "Show allocator frames too"},
 
-    {.commands = FOR_TRACES, .text = "Filters (all given ones must hold; a repeated one: any of them):"},
-    {"include", 0, "GLOB[:LINE]", FOR_TRACES, set_file_filter, 0, NULL,
+    {.commands = FOR_CHOICE, .text = "Filters (all given ones must hold; a repeated one: any of them):"},
+    {"include", 0, "GLOB[:LINE]", FOR_CHOICE, set_file_filter, 0, NULL,
      "Only where the most recent frame's file name matches (with --include-domain: or the domain does)"},
-    {"exclude", 0, "GLOB[:LINE]", FOR_TRACES, set_file_filter, 0, NULL, "Not where it matches"},
-    {"include-domain", 0, "N", FOR_TRACES, set_domain_filter, 0, NULL,
+    {"exclude", 0, "GLOB[:LINE]", FOR_CHOICE, set_file_filter, 0, NULL, "Not where it matches"},
+    {"include-domain", 0, "N", FOR_CHOICE, set_domain_filter, 0, NULL,
      "Only this domain: 0 malloc family, 1 mmap, others tm_track"},
-    {"exclude-domain", 0, "N", FOR_TRACES, set_domain_filter, 0, NULL, "Not this domain"},
-    {"function", 0, "GLOB", FOR_TRACES, set_list, FIELD(functions), NULL, "Only this function"},
-    {"module", 0, "GLOB", FOR_TRACES, set_list, FIELD(modules), NULL,
+    {"exclude-domain", 0, "N", FOR_CHOICE, set_domain_filter, 0, NULL, "Not this domain"},
+    {"function", 0, "GLOB", FOR_CHOICE, set_list, FIELD(functions), NULL, "Only this function"},
+    {"module", 0, "GLOB", FOR_CHOICE, set_list, FIELD(modules), NULL,
      "Only this module: its path, or its file name where GLOB has no slash"},
-    {"all-frames", 0, NULL, FOR_TRACES, set_flag, FIELD(all_frames), NULL,
+    {"all-frames", 0, NULL, FOR_CHOICE, set_flag, FIELD(all_frames), NULL,
      "File name, function and module filters look at every frame"},
-    {"thread", 0, "TID", FOR_TRACES, set_thread, 0, NULL, "Only what this thread allocated (needs detail=1)"},
-    {"min-size", 0, "BYTES", FOR_TRACES, set_size, FIELD(min_size), NULL, "Only blocks at least this large"},
-    {"max-size", 0, "BYTES", FOR_TRACES, set_size, FIELD(max_size), NULL, "Only blocks at most this large"},
-    {"older", 0, "SECONDS", FOR_TRACES, set_seconds, FIELD(older), NULL,
+    {"thread", 0, "TID", FOR_CHOICE, set_thread, 0, NULL, "Only what this thread allocated (needs detail=1)"},
+    {"min-size", 0, "BYTES", FOR_CHOICE, set_size, FIELD(min_size), NULL, "Only blocks at least this large"},
+    {"max-size", 0, "BYTES", FOR_CHOICE, set_size, FIELD(max_size), NULL, "Only blocks at most this large"},
+    {"older", 0, "SECONDS", FOR_CHOICE, set_seconds, FIELD(older), NULL,
      "Only blocks allocated at least so long before the newest one (needs detail=1)"},
-    {"newer", 0, "SECONDS", FOR_TRACES, set_seconds, FIELD(newer), NULL,
+    {"newer", 0, "SECONDS", FOR_CHOICE, set_seconds, FIELD(newer), NULL,
      "Only blocks allocated less than so long before it (needs detail=1)"},
 
-    {.commands = FOR_ALL, .text = "Output:"},
+    {.commands = FOR_OUTPUT, .text = "Output:"},
     {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL, "Print the N most recent frames of a traceback"},
     {"no-source", 0, NULL, FOR_TRACES, set_flag, FIELD(no_source), NULL, "Print no source lines"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
-     "text (default), json, csv or folded (stacks for a flame graph: all of them, by traceback)"},
+     "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a snapshot file)"},
     {"format", 0, "FORMAT", CA_FOR_INFO, set_format, FIELD(format), object_words, "text (default) or json"},
-    {"output", 'o', "FILE", FOR_ALL, set_text, FIELD(output), NULL,
+    {"output", 'o', "FILE", FOR_OUTPUT, set_text, FIELD(output), NULL,
      "Write to FILE, which changes only when the answer is complete"},
-    {"color", 0, "WHEN", FOR_ALL, set_choice, FIELD(color), color_words,
+    {"color", 0, "WHEN", FOR_OUTPUT, set_choice, FIELD(color), color_words,
      "auto (default: on a terminal), always or never"},
     {"fail-over", 0, "BYTES", FOR_STATISTICS, set_size, FIELD(fail_over), NULL,
      "Exit with 3 when the total is larger; diff: the growth"},

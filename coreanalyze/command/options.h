@@ -12,9 +12,10 @@ enum ca_command_bit {
     CA_FOR_DIFF = 0x04,
     CA_FOR_TRACES = 0x08,
     CA_FOR_INFO = 0x10,
+    CA_FOR_SAVE = 0x20,
 };
 
-enum ca_format { CA_FORMAT_TEXT, CA_FORMAT_JSON, CA_FORMAT_CSV, CA_FORMAT_FOLDED };
+enum ca_format { CA_FORMAT_TEXT, CA_FORMAT_JSON, CA_FORMAT_CSV, CA_FORMAT_FOLDED, CA_FORMAT_PPROF };
 enum ca_color { CA_COLOR_AUTO, CA_COLOR_ALWAYS, CA_COLOR_NEVER };
 
 /* A number that may not have been given. */

@@ -128,8 +128,29 @@ static void add_memory(struct ca_text *text, const struct ca_table *table)
     ca_text_add(text, ".\n");
 }
 
+/* A snapshot file knows no process: its numbers and its top 10. */
+static bool report_file(struct ca_run *run, const char *path, struct ca_error **ret_error)
+{
+    struct ca_text *text = &run->sink.text;
+    struct ca_listing_owner owner;
+    bool done = ca_listing_init(&owner, run, run->targets[0], ret_error);
+    if (done) {
+        ca_text_add_name(text, path);
+        ca_text_add(text, " is a snapshot file: ");
+        add_size(text, (uint64_t)owner.listing.total.size);
+        ca_text_printf(text, " in %" PRIu64 " blocks.\n\n", (uint64_t)owner.listing.total.count);
+        done = ca_listing_write(&owner, run, ret_error);
+    }
+    ca_listing_deinit(&owner);
+    return done;
+}
+
 bool ca_run_report(struct ca_run *run, struct ca_error **ret_error)
 {
+    const char *file = ca_target_snapshot_file(run->targets[0]);
+    if (file) {
+        return report_file(run, file, ret_error);
+    }
     struct ca_text *text = &run->sink.text;
     struct ca_table *table = ca_target_table(run->targets[0], ret_error);
     if (!table) {

@@ -27,5 +27,7 @@ bool ca_run_top(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_diff(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_info(struct ca_run *run, struct ca_error **ret_error);
+/* Also what --format pprof of top and traces is. */
+bool ca_run_save(struct ca_run *run, struct ca_error **ret_error);
 
 #endif

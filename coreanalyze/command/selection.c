@@ -40,6 +40,9 @@ static bool check_recorded(const struct ca_options *options, const struct ca_tab
                        "(tm-run -o detail=1)",
                        option);
     }
+    if ((options->older.given || options->newer.given) && table->newest_time == 0 && table->coverage.blocks) {
+        return ca_fail(ret_error, CA_USAGE, "%s needs the time of every block, which snapshot files do not hold", option);
+    }
     if (options->value != CA_VALUE_LIVE && (option || needs_blocks(options))) {
         return ca_fail(ret_error, CA_USAGE, "%s is about single blocks, --value %s about blocks that may be gone",
                        option                    ? option

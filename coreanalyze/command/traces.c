@@ -279,6 +279,9 @@ bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
     struct ca_target *target = run->targets[0];
+    if (options->format == CA_FORMAT_PPROF) {
+        return ca_run_save(run, ret_error);
+    }
     struct traces traces = {.run = run, .traceback = UINT32_MAX};
     traces.table = ca_target_table(target, ret_error);
     if (!traces.table) {

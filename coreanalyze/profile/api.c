@@ -12,7 +12,7 @@ bool ca_snapshot_encode(struct ca_snapshot *snapshot, struct ca_lines *ret_lines
 {
     struct ca_text text = {0};
     size_t *ends = malloc(sizeof(*ends));
-    if (ends == NULL || !ca_profile_encode(snapshot, &text, ret_error)) {
+    if (ends == NULL || !ca_profile_encode(snapshot, NULL, &text, ret_error)) {
         if (ends == NULL) {
             ca_fail_memory(ret_error);
         }

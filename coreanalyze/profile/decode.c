@@ -26,6 +26,7 @@ struct decoder {
     struct ca_index traceback_index;
     int value_index[CA_SAMPLE_TYPES]; /* where our values stand in a sample, -1 = nowhere */
     bool ours;
+    bool has_history; /* a sample without `bytes` was there */
     struct ca_error **ret_error;
 };
 
@@ -402,6 +403,7 @@ static bool decode_sample(struct decoder *decoder, size_t at)
         }
         loaded->traceback_locations[loaded->traceback_location_count++] = (uint32_t)location;
     }
+    decoder->has_history = decoder->has_history || !sample.has_bytes;
     sample.traceback = add_traceback(decoder, from->n_location_id, total);
     if (sample.traceback == UINT32_MAX) {
         return false;
@@ -526,6 +528,9 @@ static bool decode_profile(struct decoder *decoder)
     }
     if (!decoder->ours) {
         describe_foreign(decoder);
+    } else {
+        /* The sample types are always there; the values are when the program kept them. */
+        decoder->loaded->has_history[CA_VALUE_TOTAL] = decoder->loaded->has_history[CA_VALUE_PEAK] = decoder->has_history;
     }
     return ca_snapshot_reserve_tracebacks(decoder->snapshot, decoder->loaded->traceback_count, decoder->ret_error);
 }

@@ -29,6 +29,7 @@ struct location_key {
 
 struct encoder {
     struct ca_snapshot *snapshot;
+    const struct ca_profile_choice *choice; /* NULL = all */
     struct ca_arena arena;
     Pprof__Profile profile;
     struct list strings, samples, mappings, locations, functions;
@@ -293,6 +294,13 @@ static bool same_sample(const struct ca_trace *left, const struct ca_trace *righ
            left->thread == right->thread;
 }
 
+static bool encoder_keeps(const struct encoder *encoder, const struct ca_trace *trace, bool *ret_keeps,
+                          struct ca_error **ret_error)
+{
+    *ret_keeps = true;
+    return !encoder->choice || encoder->choice->keeps(encoder->choice->context, trace, ret_keeps, ret_error);
+}
+
 /* Traces come ordered so that equal ones are neighbours; where they do not (hand-built snapshots), a run is simply shorter. */
 static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
 {
@@ -303,14 +311,23 @@ static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
     }
     for (size_t begin = 0, end; begin < count; begin = end) {
         struct ca_trace trace = traces[begin];
-        for (end = begin + 1; end < count && same_sample(&trace, &traces[end]); end++) {
+        uint64_t kept = 0;
+        for (end = begin; end < count && same_sample(&trace, &traces[end]); end++) {
+            bool keeps;
+            if (!encoder_keeps(encoder, &traces[end], &keeps, ret_error)) {
+                return false;
+            }
+            kept += keeps;
+        }
+        if (kept == 0) {
+            continue;
         }
         Pprof__Sample *sample = add_sample(encoder, trace.traceback, ret_error);
         if (!sample) {
             return false;
         }
-        sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)(end - begin);
-        sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)trace.size * (end - begin));
+        sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)kept;
+        sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)trace.size * kept);
         add_label(encoder, sample, encoder->label_bytes, trace.size, encoder->unit_bytes);
         add_label(encoder, sample, encoder->label_domain, trace.domain, 0);
         if (trace.thread) {
@@ -376,6 +393,11 @@ static bool add_history(struct encoder *encoder, struct ca_error **ret_error)
     for (size_t i = 0; i < capacity && done; i++) {
         const struct history *from = &history[i];
         if (from->total_count == 0 && from->peak_count == 0) {
+            continue;
+        }
+        bool keeps = true;
+        done = encoder_keeps(encoder, &(struct ca_trace){.traceback = (uint32_t)i}, &keeps, ret_error);
+        if (!done || !keeps) {
             continue;
         }
         Pprof__Sample *sample = add_sample(encoder, (uint32_t)i, ret_error);
@@ -527,9 +549,10 @@ static void encoder_deinit(struct encoder *encoder)
     ca_arena_deinit(&encoder->arena);
 }
 
-bool ca_profile_encode(struct ca_snapshot *snapshot, struct ca_text *text, struct ca_error **ret_error)
+bool ca_profile_encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice, struct ca_text *text,
+                       struct ca_error **ret_error)
 {
-    struct encoder encoder = {.snapshot = snapshot};
+    struct encoder encoder = {.snapshot = snapshot, .choice = choice};
     pprof__profile__init(&encoder.profile);
     bool done = add_header(&encoder) && add_mappings(&encoder);
     if (!done) {

@@ -125,6 +125,9 @@ static const struct ca_mapped *mapped(struct ca_snapshot *snapshot, size_t *ret_
  * only the sum). */
 static bool add_traces(struct ca_snapshot *snapshot, const struct ca_loaded_sample *sample)
 {
+    if (sample->live_count == 0) {
+        return true;
+    }
     struct ca_trace trace = {.domain = sample->domain, .traceback = sample->traceback, .thread = sample->thread};
     uint64_t each = sample->has_bytes ? sample->bytes : sample->live_size / sample->live_count;
     uint64_t larger = sample->has_bytes ? 0 : sample->live_size % sample->live_count;
@@ -205,6 +208,11 @@ static const struct ca_resolver resolver = {
     .locate = locate,
     .mapped = mapped,
 };
+
+bool ca_profile_has_threads(const struct ca_snapshot *snapshot)
+{
+    return ((const struct ca_loaded *)snapshot->resolver_data)->has_threads;
+}
 
 static bool copy_skip(struct ca_loaded *loaded, const char *const *skip, size_t skip_count)
 {

@@ -6,8 +6,16 @@
 #include "../snapshot/snapshot.h"
 #include "../util/text.h"
 
-/* The bytes of a snapshot file, added to *text: everything that top and diff need, symbolised, nothing skipped. */
-bool ca_profile_encode(struct ca_snapshot *snapshot, struct ca_text *text, struct ca_error **ret_error);
+/* Chooses the traces that a profile is to hold; only domain and traceback are set where a stack's totals and peak are
+ * asked about. */
+struct ca_profile_choice {
+    void *context;
+    bool (*keeps)(void *context, const struct ca_trace *trace, bool *ret_keeps, struct ca_error **ret_error);
+};
+
+/* The bytes of a snapshot file, added to *text: everything that top and diff need, symbolised, nothing skipped. choice NULL = all. */
+bool ca_profile_encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice, struct ca_text *text,
+                       struct ca_error **ret_error);
 
 /* True when the bytes begin like a snapshot file (gzip or plain protobuf of a profile) rather than like a core. */
 bool ca_profile_recognise(const void *bytes, size_t size);
@@ -16,5 +24,8 @@ bool ca_profile_recognise(const void *bytes, size_t size);
  * ca_snapshot_from_table; skip is copied. The errors name the path. */
 struct ca_snapshot *ca_profile_load(const char *path, const char *const *skip, size_t skip_count, bool no_skip,
                                     struct ca_error **ret_error);
+
+/* True when a loaded snapshot's traces know their threads. */
+bool ca_profile_has_threads(const struct ca_snapshot *snapshot);
 
 #endif

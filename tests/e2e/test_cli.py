@@ -88,7 +88,7 @@ def refused(arguments, message, status=EXIT_USAGE, **options):
 @pytest.mark.parametrize("arguments, message", [
     ([], "a core file expected: coreanalyze CORE; see coreanalyze --help"),
     (["top"], "top: a core file expected: CORE; see coreanalyze top --help"),
-    (["diff", "a"], "diff: two core files expected: OLD NEW; see coreanalyze diff --help"),
+    (["diff", "a"], "diff: two sources expected: OLD NEW; see coreanalyze diff --help"),
     (["top", "a", "b"], "top: unexpected operand 'b'; see coreanalyze top --help"),
     (["diff", "a", "b", "c"], "diff: unexpected operand 'c'; see coreanalyze diff --help"),
     (["top", "--frobnicate", "a"], "top: unknown option '--frobnicate'; see coreanalyze top --help"),

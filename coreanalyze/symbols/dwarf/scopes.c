@@ -191,6 +191,9 @@ static void walk_entries(struct walk *walk)
         uint64_t code;
         next = ca_uleb_read(next, walk->end, &code);
         if (next && code == 0) {
+            if (walk->depth == 0) {
+                return;
+            }
             level_pop(walk, next);
             continue;
         }
