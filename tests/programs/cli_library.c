@@ -19,7 +19,7 @@ static __attribute__((noinline)) void allocate_twice(size_t size)
     count++;
 }
 
-void cli_library_allocate_less(void)
+__attribute__((noinline)) void cli_library_allocate_less(void)
 {
     allocate_twice(1000);
     count++;
