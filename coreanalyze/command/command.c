@@ -115,8 +115,8 @@ static void general_help(const struct ca_output *output)
     struct ca_text text = {0};
     ca_text_add(&text, "Usage: coreanalyze [OPTION...] SOURCE\n"
                        "       coreanalyze COMMAND [OPTION...] SOURCE...\n"
-                       "Who holds the memory of a program that ran under tm-run. SOURCE is its core file, or a snapshot\n"
-                       "file that coreanalyze save or tm-save wrote.\n"
+                       "Who holds the memory of a program that ran under tm-run. SOURCE is its core\n"
+                       "file, or a snapshot file that coreanalyze save or tm-save wrote.\n"
                        "\nCommands (report when there is none):\n");
     for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
         ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
@@ -193,7 +193,10 @@ static bool operands_check(const struct command *command, const struct ca_option
 {
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
-        const char *what = command->writes ? "a source and a file to write" : wanted > 1 ? "two sources" : "a core file";
+        const char *what = command->writes              ? "a core or snapshot file and a file to write"
+                           : wanted > 1                 ? "two core or snapshot files"
+                           : command->bit == CA_FOR_INFO ? "a core file"
+                                                         : "a core or snapshot file";
         bool given = wanted < command->sources + command->writes; /* by the caller: one operand is left */
         return ca_fail(ret_error, CA_USAGE, "%s expected: %s", given && command->writes ? "a file to write" : what,
                        !given ? command->operands : command->writes ? "FILE" : "OLD");
@@ -354,7 +357,7 @@ enum ca_status ca_command_run(struct ca_target *target, int argc, const char *co
         return CA_COMPLETE;
     }
     if (argc < 2) {
-        ca_message_print(output, "a core file expected: coreanalyze SOURCE; see coreanalyze --help");
+        ca_message_print(output, "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help");
         return CA_USAGE;
     }
     if (strcmp(first, "--help") == 0) {

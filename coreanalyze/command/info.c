@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "../output/coverage.h"
-#include "run.h"
+#include "problems.h"
 
 /* What both formats show. */
 struct info {
@@ -86,14 +86,6 @@ static void time_format(char *buffer, size_t size, uint64_t nanoseconds)
     struct tm moment;
     if (!gmtime_r(&seconds, &moment) || strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", &moment) == 0) {
         buffer[0] = '\0';
-    }
-}
-
-static void build_id_format(char *buffer, const struct ca_module *module)
-{
-    buffer[0] = '\0';
-    for (uint32_t i = 0; i < module->build_id_length && i < TM_BUILD_ID_MAX; i++) {
-        snprintf(buffer + 2 * i, 3, "%02x", module->build_id[i]);
     }
 }
 
@@ -235,11 +227,11 @@ static void add_modules(struct ca_text *text, const struct info *info)
     ca_text_add(text, "modules:\n");
     for (uint32_t i = 1; i < info->table->module_count; i++) {
         const struct ca_module *module = &info->table->modules[i];
-        char build_id[2 * TM_BUILD_ID_MAX + 1];
-        build_id_format(build_id, module);
+        char build_id[CA_BUILD_ID_TEXT];
+        ca_build_id_format(build_id, module);
         ca_text_printf(text, "  0x%" PRIx64 "-0x%" PRIx64 " ", module->start, module->end);
         ca_text_add_name(text, module->path[0] ? module->path : "<unknown>");
-        ca_text_printf(text, ", build-id %s, symbols: %s%s\n", build_id[0] ? build_id : "none",
+        ca_text_printf(text, ", build-id %s, symbols: %s%s\n", build_id,
                        symbols_word(module_symbols(info, i)), module->unloaded_time ? ", UNLOADED" : "");
     }
 }
@@ -336,13 +328,13 @@ static void write_modules(struct ca_json *json, const struct info *info)
     ca_json_list_open(json, "modules");
     for (uint32_t i = 1; i < info->table->module_count; i++) {
         const struct ca_module *module = &info->table->modules[i];
-        char build_id[2 * TM_BUILD_ID_MAX + 1];
-        build_id_format(build_id, module);
+        char build_id[CA_BUILD_ID_TEXT];
+        ca_build_id_format(build_id, module);
         struct json_object *object = ca_json_object(json);
         ca_json_set(json, object, "path", ca_json_name(json, module->path));
         ca_json_set(json, object, "start", ca_json_address(json, module->start));
         ca_json_set(json, object, "end", ca_json_address(json, module->end));
-        ca_json_set(json, object, "build_id", ca_json_name(json, build_id[0] ? build_id : NULL));
+        ca_json_set(json, object, "build_id", ca_json_name(json, module->build_id_length ? build_id : NULL));
         ca_json_set(json, object, "unloaded", ca_json_boolean(json, module->unloaded_time != 0));
         ca_json_set(json, object, "symbols", ca_json_name(json, symbols_word(module_symbols(info, i))));
         ca_json_list_add(json, object);

@@ -193,5 +193,6 @@ bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, 
     run->partial = run->partial || !ca_coverage_is_complete(listing->table) ||
                    (listing->old_table && !ca_coverage_is_complete(listing->old_table));
     fail_over_check(listing, run);
-    return ca_problems_print(run, listing, ret_error);
+    return ca_problems_print(run, listing, ret_error) &&
+           (!listing->old_table || ca_problems_print_builds(run, listing, ret_error));
 }

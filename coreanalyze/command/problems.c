@@ -1,8 +1,17 @@
 /* problems.c: what could not be named, and why. */
 #include "problems.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void ca_build_id_format(char *buffer, const struct ca_module *module)
+{
+    strcpy(buffer, "none");
+    for (uint32_t i = 0; i < module->build_id_length && i < TM_BUILD_ID_MAX; i++) {
+        snprintf(buffer + 2 * i, 3, "%02x", module->build_id[i]);
+    }
+}
 
 /* Names of modules, borrowed from a snapshot; an address' name "MODULE(+0x...)" counts with its size alone. */
 struct printed {
@@ -29,12 +38,13 @@ static bool has_problem(const struct ca_symbolizer *symbolizer, uint32_t module)
     return status == CA_SYMBOLS_NO_FILE || status == CA_SYMBOLS_WRONG_BUILD_ID || status == CA_SYMBOLS_UNREADABLE;
 }
 
-/* The frame's module; of an unnamed address in a group that agrees on no module, what its name says. */
-static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, const struct ca_frame *frame)
+/* The frame's module; of an unnamed address in a group that agrees on no module, what its name says. addresses: only of
+ * unnamed addresses. */
+static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, const struct ca_frame *frame, bool addresses)
 {
     const char *filename = ca_snapshot_string(snapshot, frame->filename);
     size_t module_size;
-    if (frame->module) {
+    if (frame->module && !addresses) {
         const char *path = ca_snapshot_string(snapshot, frame->module);
         set->items[set->count++] = (struct printed){path, strlen(path)};
     } else if (ca_name_is_address(filename, &module_size) && module_size) {
@@ -42,7 +52,8 @@ static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, c
     }
 }
 
-static bool printed_collect(struct printed_set *set, const struct ca_listing *listing, struct ca_error **ret_error)
+static bool printed_collect(struct printed_set *set, const struct ca_listing *listing, bool addresses,
+                            struct ca_error **ret_error)
 {
     const struct ca_statistics *statistics = listing->statistics;
     size_t frames = 0;
@@ -61,11 +72,17 @@ static bool printed_collect(struct printed_set *set, const struct ca_listing *li
             count = listing->nframe;
         }
         for (size_t j = 0; j < count; j++) {
-            printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]));
+            printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]), addresses);
         }
     }
     qsort(set->items, set->count, sizeof *set->items, printed_compare);
     return true;
+}
+
+static bool printed_has(const struct printed_set *set, const char *path)
+{
+    struct printed key = {path, strlen(path)};
+    return bsearch(&key, set->items, set->count, sizeof key, printed_compare) != NULL;
 }
 
 /* set NULL = all. A module of several load ranges or several times is said once. */
@@ -78,10 +95,7 @@ static bool target_print(struct ca_run *run, struct ca_target *target, const str
     }
     const char *last = NULL;
     for (uint32_t i = 1; i < table->module_count; i++) {
-        const char *path = table->modules[i].path;
-        struct printed key = {path, strlen(path)};
-        if (!has_problem(symbolizer, i) ||
-            (set && !bsearch(&key, set->items, set->count, sizeof key, printed_compare))) {
+        if (!has_problem(symbolizer, i) || (set && !printed_has(set, table->modules[i].path))) {
             continue;
         }
         const char *problem = ca_symbolizer_problem(symbolizer, i);
@@ -97,7 +111,7 @@ static bool target_print(struct ca_run *run, struct ca_target *target, const str
 bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
 {
     struct printed_set set;
-    if (!printed_collect(&set, listing, ret_error)) {
+    if (!printed_collect(&set, listing, false, ret_error)) {
         return false;
     }
     bool done = true;
@@ -106,6 +120,50 @@ bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, str
     }
     free(set.items);
     return done;
+}
+
+static bool same_build(const struct ca_module *left, const struct ca_module *right)
+{
+    return left->build_id_length == right->build_id_length &&
+           memcmp(left->build_id, right->build_id, left->build_id_length) == 0;
+}
+
+/* The module of that path on the other side, where that side has only other builds of it; else NULL. */
+static const struct ca_module *other_build(const struct ca_table *table, const struct ca_module *module)
+{
+    const struct ca_module *other = NULL;
+    for (size_t i = 1; i < table->module_count; i++) {
+        const struct ca_module *candidate = &table->modules[i];
+        if (strcmp(candidate->path, module->path) == 0) {
+            if (same_build(candidate, module)) {
+                return NULL;
+            }
+            other = candidate;
+        }
+    }
+    return other;
+}
+
+bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
+{
+    struct printed_set set;
+    if (!printed_collect(&set, listing, true, ret_error)) {
+        return false;
+    }
+    for (size_t i = 1; i < listing->table->module_count; i++) {
+        const struct ca_module *module = &listing->table->modules[i];
+        const struct ca_module *other = printed_has(&set, module->path) ? other_build(listing->old_table, module) : NULL;
+        if (other) {
+            char old_id[CA_BUILD_ID_TEXT], new_id[CA_BUILD_ID_TEXT];
+            ca_build_id_format(old_id, other);
+            ca_build_id_format(new_id, module);
+            ca_message_print(run->output,
+                             "%s: build-id %s in the old, %s in the new: equal addresses without names may be different code", module->path,
+                             old_id, new_id);
+        }
+    }
+    free(set.items);
+    return true;
 }
 
 bool ca_problems_print_all(struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)

@@ -21,7 +21,7 @@ import harness
 import pytest
 from harness import coreanalyze, coreanalyze_json
 
-COMMANDS = ["report", "top", "diff", "traces", "info"]
+COMMANDS = ["report", "top", "diff", "traces", "info", "save"]
 ONE_CORE = ["report", "top", "traces", "info"]
 KEYS = ["lineno", "filename", "traceback", "function", "module", "domain", "thread"]
 EXIT_PARTIAL, EXIT_NOTHING, EXIT_OVER, EXIT_USAGE = 1, 2, 3, 64
@@ -86,9 +86,11 @@ def refused(arguments, message, status=EXIT_USAGE, **options):
 # ------------------------------------------------------------------------------------------------------ usage and help
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "a core file expected: coreanalyze CORE; see coreanalyze --help"),
-    (["top"], "top: a core file expected: CORE; see coreanalyze top --help"),
-    (["diff", "a"], "diff: two sources expected: OLD NEW; see coreanalyze diff --help"),
+    ([], "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help"),
+    (["top"], "top: a core or snapshot file expected: SOURCE; see coreanalyze top --help"),
+    (["info"], "info: a core file expected: CORE; see coreanalyze info --help"),
+    (["save", "a"], "save: a core or snapshot file and a file to write expected: SOURCE FILE; see coreanalyze save --help"),
+    (["diff", "a"], "diff: two core or snapshot files expected: OLD NEW; see coreanalyze diff --help"),
     (["top", "a", "b"], "top: unexpected operand 'b'; see coreanalyze top --help"),
     (["diff", "a", "b", "c"], "diff: unexpected operand 'c'; see coreanalyze diff --help"),
     (["top", "--frobnicate", "a"], "top: unknown option '--frobnicate'; see coreanalyze top --help"),
@@ -98,7 +100,8 @@ def refused(arguments, message, status=EXIT_USAGE, **options):
     (["nosuch", "a"], "there is no command 'nosuch'; see coreanalyze --help"),
     (["--no-source", "top", "a"], "the command comes first: coreanalyze top [OPTION...]; see coreanalyze --help"),
     (["help", "nosuch"], "help: there is no command 'nosuch'; see coreanalyze --help"),
-    (["top", "--format", "pprof", "a"], "top: --format pprof is not available in this version; see coreanalyze top --help"),
+    (["diff", "--format", "pprof", "a", "b"],
+     "diff: --format: a profile holds no difference; save both and use pprof -diff_base; see coreanalyze diff --help"),
     (["top", "--bad\x1b[31m\n\xff", "a"], "top: unknown option '--bad\\x1b[31m\\x0aÿ'; see coreanalyze top --help"),
 ])
 def test_usage(arguments, message):
@@ -118,7 +121,7 @@ def test_help_of_command(command):
 
 def test_help():
     text = coreanalyze("--help").stdout
-    assert text == coreanalyze("help").stdout
+    assert text == coreanalyze("help").stdout and max(map(len, text.splitlines())) <= 80
     for command in COMMANDS:
         assert re.search(rf"^  {command}  ", text, re.MULTILINE)
     for code in ("0 complete", "1 partial", "2 nothing", "3 --fail-over", "64 wrong"):
@@ -656,6 +659,26 @@ def test_callers_of_nameless_code(tmp_path):
     assert "called from" not in top
 
 
+def test_different_builds(tmp_path):
+    """A difference warns where addresses without names come from two builds of a module, and names both."""
+    library = tmp_path / "libcli.so"
+    cores, build_ids = [], []
+    for flags in (["-O1"], ["-O2", "-DANOTHER"]):
+        program = build_program(tmp_path, *flags)
+        harness.run_ok(["strip", library])
+        build_ids.append(build_id_of(library))
+        cores.append(harness.crash(harness.traced([program, "segv"]), tmp_path / f"cores{len(cores)}")[1])
+    old, new = build_ids
+    assert old != new
+    # the file of the first build is gone, and its addresses have no names anyway
+    result = coreanalyze("diff", "--module", "libcli.so", *cores, status=EXIT_PARTIAL)
+    warnings = [line for line in result.stderr.splitlines() if "in the old" in line]
+    assert warnings == [f"coreanalyze: {library}: build-id {old} in the old, {new} in the new: equal addresses without names may be "
+                        "different code"]
+    assert "in the old" not in coreanalyze("diff", "--module", "libcli.so", cores[1], cores[1]).stderr
+    assert "in the old" not in coreanalyze("diff", "--include", "*/cli.c", *cores, status=None).stderr
+
+
 def test_hostile_names(tmp_path):
     """Names from the target move no cursor and forge no line; JSON gives their bytes back."""
     directory = os.fsencode(tmp_path) + b'/\x1b[2J\xff\r\nforged: size=1 "q"; a,b\xe2\x80\xae'
@@ -676,12 +699,17 @@ def test_hostile_names(tmp_path):
         assert "folded" in command or rb"\x1b[2J\xff\x0d\x0aforged" in output
         lines = output.replace(b"\r\n", b"\n") if "csv" in command else output
         assert b"\r" not in lines and not re.search(rb"^forged", lines, re.MULTILINE)
-    answer = coreanalyze_json("top", "-n0", core)
+
+    def strict_json(*arguments):
+        """JSON is UTF-8, whatever the names are."""
+        return json.loads(coreanalyze(*arguments, "--format", "json", core, binary=True).stdout.decode("utf-8", "strict"))
+
+    answer = strict_json("top", "-n0")
     assert os.fsencode(source) in {os.fsencode(item["traceback"][0]["filename"]) for item in answer["statistics"]}
     assert os.fsencode(program) in {os.fsencode(item["traceback"][0]["module"] or "") for item in answer["statistics"]}
-    traces = coreanalyze_json("traces", core)
+    traces = strict_json("traces")
     assert os.fsencode(source) in {os.fsencode(trace["frames"][-1][0]) for trace in traces["traces"]}
-    information = coreanalyze_json("info", core)
+    information = strict_json("info")
     assert os.fsencode(program) in {os.fsencode(module["path"]) for module in information["modules"]}
 
 
@@ -729,6 +757,12 @@ def test_standard_output_is_full(core):
         for command in ("report", "traces", "info", "help"):
             result = coreanalyze(command, *([] if command == "help" else [core]), status=EXIT_NOTHING, stdout=full)
             assert result.stderr == "coreanalyze: cannot write standard output: No space left on device\n"
+
+
+def test_standard_output_is_closed(core):
+    for command in ("report", "traces"):
+        result = coreanalyze(command, core, status=EXIT_NOTHING, stdout=None, preexec_fn=lambda: os.close(1))
+        assert result.stderr == "coreanalyze: cannot write standard output: Bad file descriptor\n"
 
 
 def test_reader_goes_away(core):

@@ -111,7 +111,7 @@ START_TEST(difference_to_the_target)
     ck_assert_int_eq(number_at(object, "old_coverage", "blocks"), EXAMPLE_BLOCKS);
     json_object_put(object);
     ck_assert_int_eq(RUN("diff"), CA_USAGE);
-    ck_assert_str_eq(streams[2], "coreanalyze: diff: a core file expected: OLD; see coreanalyze diff --help\n");
+    ck_assert_str_eq(streams[2], "coreanalyze: diff: a core or snapshot file expected: OLD; see coreanalyze diff --help\n");
     remove(path);
 }
 END_TEST

@@ -286,8 +286,7 @@ START_TEST(mistakes)
     REFUSED("option '--no-source' takes no argument", "--no-source=yes");
     REFUSED("option '--in' is ambiguous", "--in", "x");
     REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread", "--by", "line");
-    REFUSED("--format: 'xml' is none of text, json, csv, folded", "--format", "xml");
-    REFUSED("--format pprof is not available in this version", "--format", "pprof");
+    REFUSED("--format: 'xml' is none of text, json, csv, folded, pprof", "--format", "xml");
     REFUSED("--color: 'yes' is none of auto, always, never", "--color", "yes");
 }
 END_TEST
@@ -297,6 +296,9 @@ START_TEST(options_of_other_commands)
     assert_refused(CA_FOR_INFO, "unknown option '--by'", WORDS("--by", "lineno"));
     assert_refused(CA_FOR_TRACES, "unknown option '--fail-over'", WORDS("--fail-over", "1"));
     assert_refused(CA_FOR_REPORT, "unknown option '--format'", WORDS("core", "--format", "json"));
+    assert_refused(CA_FOR_DIFF, "--format: a profile holds no difference; save both and use pprof -diff_base",
+                   WORDS("--format", "pprof"));
+    assert_refused(CA_FOR_SAVE, "unknown option '--by'", WORDS("--by", "lineno"));
     assert_refused(CA_FOR_INFO, "--format: 'csv' is none of text, json", WORDS("--format", "csv"));
     ck_assert_ptr_null(parse_for(CA_FOR_INFO, WORDS("--format", "json")));
     ck_assert_int_eq(options.format, CA_FORMAT_JSON);
