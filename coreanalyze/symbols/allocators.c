@@ -1,32 +1,36 @@
 /* allocators.c: the default list of allocator frames.
  *
- * In it: functions that hand the block to their caller (operator new, strdup, g_malloc, palloc), and those that keep it for
- * their caller's container (std::vector<T>::push_back, g_string_append, strbuf_add). Not in it: functions that allocate for
- * their own use (pthread_create, dlopen, fopen, printf, the loader, std::thread): a block of theirs belongs to the line in them.
+ * In it: functions that hand the block to their caller (operator new, strdup, g_malloc, palloc), and those
+ * that keep it for their caller's container (std::vector<T>::push_back, g_string_append, strbuf_add). Not in
+ * it: functions that allocate for their own use (pthread_create, dlopen, fopen, printf, the loader,
+ * std::thread): a block of theirs belongs to the line in them.
  *
- * The names are demangled ones without parameters, without the inline namespaces of the standard libraries (std::__cxx11,
- * std::__1, std::__debug): std::vector is libstdc++'s and libc++'s. `*` stands for any text, as in fnmatch; no other character is
- * special, so that operator new[] can be written down.
+ * The names are demangled ones without parameters, without the inline namespaces of the standard libraries
+ * (std::__cxx11, std::__1, std::__debug): std::vector is libstdc++'s and libc++'s. `*` stands for any text,
+ * as in fnmatch; no other character is special, so that operator new[] can be written down.
  */
 #include <string.h>
 
-#include "../snapshot/statistics.h"
 #include "symbols.h"
 
+/* clang-format off */
 static const char *const default_globs[] = {
     /* malloc family: of libc, and of jemalloc, tcmalloc, mimalloc under their own prefixes */
-    "malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc",
-    "__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_reallocarray", "__libc_memalign", "__libc_valloc",
-    "__libc_pvalloc", "__posix_memalign", "je_*alloc*", "je_posix_memalign", "tc_*alloc*", "tc_new*", "tc_memalign",
-    "tc_posix_memalign", "mi_*alloc*", "mi_new*", "mi_*dup", "mi_posix_memalign",
+    "malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
+    "pvalloc", "__libc_malloc", "__libc_calloc", "__libc_realloc", "__libc_reallocarray", "__libc_memalign",
+    "__libc_valloc", "__libc_pvalloc", "__posix_memalign", "je_*alloc*", "je_posix_memalign", "tc_*alloc*",
+    "tc_new*", "tc_memalign", "tc_posix_memalign", "mi_*alloc*", "mi_new*", "mi_*dup", "mi_posix_memalign",
+
+    /* tm.h, inlined: what an arena tells the tracer is its caller's */
+    "tm_track",
 
     /* libc: what the caller has to free */
-    "strdup", "__strdup", "strndup", "__strndup", "wcsdup", "getline", "getdelim", "__getline", "__getdelim", "_IO_getdelim",
-    "getwline", "getwdelim", "asprintf", "__asprintf", "__asprintf_chk", "vasprintf", "__vasprintf", "__vasprintf_chk",
-    "__vasprintf_internal", "_IO_vasprintf", "realpath", "__realpath", "realpath_stk", "canonicalize_file_name", "getcwd",
-    "__getcwd", "get_current_dir_name", "tempnam", "scandir", "scandirat", "scandir64", "__scandir64_tail", "argz_*",
-    "__argz_*", "envz_*", "_obstack_begin", "_obstack_begin_1", "_obstack_newchunk", "__libc_dynarray_*",
-    "__libc_alloc_buffer_*",
+    "strdup", "__strdup", "strndup", "__strndup", "wcsdup", "getline", "getdelim", "__getline", "__getdelim",
+    "_IO_getdelim", "getwline", "getwdelim", "asprintf", "__asprintf", "__asprintf_chk", "vasprintf",
+    "__vasprintf", "__vasprintf_chk", "__vasprintf_internal", "_IO_vasprintf", "realpath", "__realpath",
+    "realpath_stk", "canonicalize_file_name", "getcwd", "__getcwd", "get_current_dir_name", "tempnam",
+    "scandir", "scandirat", "scandir64", "__scandir64_tail", "argz_*", "__argz_*", "envz_*", "_obstack_begin",
+    "_obstack_begin_1", "_obstack_newchunk", "__libc_dynarray_*", "__libc_alloc_buffer_*",
 
     /* C++ run-time: language */
     "operator new", "operator new[]", "*::operator new", "*::operator new[]", "__cxa_allocate_exception",
@@ -35,98 +39,111 @@ static const char *const default_globs[] = {
     /* libstdc++ and libc++: allocators and what stands between them and a container */
     "__gnu_cxx::new_allocator<*>::*", "__gnu_cxx::malloc_allocator<*>::*", "__gnu_cxx::__alloc_traits<*>::*",
     "__gnu_cxx::__pool_alloc<*>::*", "__gnu_cxx::__mt_alloc<*>::*", "__gnu_cxx::bitmap_allocator<*>::*",
-    "std::__new_allocator<*>::*", "std::allocator<*>::*", "std::allocator_traits<*>::*", "std::__allocator_traits_base::*",
-    "std::__allocate_guarded<*>", "std::__allocate_at_least<*>", "std::allocate_at_least<*>", "std::__libcpp_allocate*",
-    "std::__libcpp_operator_new<*>", "std::__allocation_guard<*>::*", "std::__allocated_ptr<*>::*", "std::pmr::*",
+    "std::__new_allocator<*>::*", "std::allocator<*>::*", "std::allocator_traits<*>::*",
+    "std::__allocator_traits_base::*", "std::__allocate_guarded<*>", "std::__allocate_at_least<*>",
+    "std::allocate_at_least<*>", "std::__libcpp_allocate*", "std::__libcpp_operator_new<*>",
+    "std::__allocation_guard<*>::*", "std::__allocated_ptr<*>::*", "std::pmr::*",
     "std::scoped_allocator_adaptor<*>::*", "std::get_temporary_buffer<*>", "std::_Temporary_buffer<*>::*",
     "std::_Construct<*>", "std::construct_at<*>", "std::__construct_at<*>", "std::__uninitialized_*",
-    "std::uninitialized_*", "std::__do_uninit_*", "std::__relocate_*", "std::__copy_move*", "std::__copy_*", "std::copy<*>",
-    "std::copy_n<*>", "std::move<*>", "std::forward<*>", "std::back_insert_iterator<*>::*", "std::insert_iterator<*>::*",
-    "std::front_insert_iterator<*>::*",
+    "std::uninitialized_*", "std::__do_uninit_*", "std::__relocate_*", "std::__copy_move*", "std::__copy_*",
+    "std::copy<*>", "std::copy_n<*>", "std::move<*>", "std::forward<*>", "std::back_insert_iterator<*>::*",
+    "std::insert_iterator<*>::*", "std::front_insert_iterator<*>::*",
 
     /* libstdc++ and libc++: containers, strings, smart pointers */
     "std::vector<*>::*", "std::_Vector_base<*>::*", "std::_Bvector_base<*>::*", "std::__vector_base<*>::*",
-    "std::__split_buffer<*>::*", "std::deque<*>::*", "std::_Deque_base<*>::*", "std::__deque_base<*>::*", "std::list<*>::*",
-    "std::_List_base<*>::*", "std::__list_imp<*>::*", "std::forward_list<*>::*", "std::_Fwd_list_base<*>::*",
-    "std::__forward_list_base<*>::*", "std::map<*>::*", "std::multimap<*>::*", "std::set<*>::*", "std::multiset<*>::*",
-    "std::_Rb_tree<*>::*", "std::__tree<*>::*", "std::unordered_map<*>::*", "std::unordered_multimap<*>::*",
-    "std::unordered_set<*>::*", "std::unordered_multiset<*>::*", "std::_Hashtable<*>::*", "std::__detail::_Hashtable_alloc<*>::*",
-    "std::__detail::_Map_base<*>::*", "std::__detail::_Insert*<*>::*", "std::__detail::_ReuseOrAllocNode<*>::*",
-    "std::__detail::_AllocNode<*>::*", "std::__hash_table<*>::*", "std::queue<*>::*", "std::stack<*>::*",
-    "std::priority_queue<*>::*", "std::valarray<*>::*", "std::__valarray_*", "std::basic_string<*>::*", "std::string::*",
-    "std::wstring::*", "std::operator+<*>", "std::__str_concat<*>", "std::to_string", "std::to_wstring", "std::getline<*>",
-    "std::__add_grouping*", "std::make_unique<*>", "std::make_unique_for_overwrite<*>", "std::make_shared<*>",
-    "std::make_shared_for_overwrite<*>", "std::allocate_shared<*>", "std::shared_ptr<*>::*", "std::__shared_ptr<*>::*",
-    "std::__shared_count<*>::*", "std::unique_ptr<*>::*", "std::_Sp_*", "std::__shared_*", "std::function<*>::*",
-    "std::_Function_base::*", "std::_Function_handler<*>::_M_manager", "std::__function::*", "std::any::*", "std::optional<*>::*",
-    "std::_Optional_*", "std::variant<*>::*", "std::__detail::__variant::*", "std::pair<*>::pair*", "std::tuple<*>::tuple*",
-    "std::_Tuple_impl<*>::_Tuple_impl*", "std::_Head_base<*>::_Head_base*", "std::basic_stringbuf<*>::*",
-    "std::basic_streambuf<*>::xsputn", "std::basic_streambuf<*>::sputn", "std::basic_streambuf<*>::sputc",
-    "std::basic_ostream<*>::*", "std::ostream::*", "std::__ostream_insert<*>", "std::__ostream_write<*>", "std::operator<< <*>",
+    "std::__split_buffer<*>::*", "std::deque<*>::*", "std::_Deque_base<*>::*", "std::__deque_base<*>::*",
+    "std::list<*>::*", "std::_List_base<*>::*", "std::__list_imp<*>::*", "std::forward_list<*>::*",
+    "std::_Fwd_list_base<*>::*", "std::__forward_list_base<*>::*", "std::map<*>::*", "std::multimap<*>::*",
+    "std::set<*>::*", "std::multiset<*>::*", "std::_Rb_tree<*>::*", "std::__tree<*>::*",
+    "std::unordered_map<*>::*", "std::unordered_multimap<*>::*", "std::unordered_set<*>::*",
+    "std::unordered_multiset<*>::*", "std::_Hashtable<*>::*", "std::__detail::_Hashtable_alloc<*>::*",
+    "std::__detail::_Map_base<*>::*", "std::__detail::_Insert*<*>::*",
+    "std::__detail::_ReuseOrAllocNode<*>::*", "std::__detail::_AllocNode<*>::*", "std::__hash_table<*>::*",
+    "std::queue<*>::*", "std::stack<*>::*", "std::priority_queue<*>::*", "std::valarray<*>::*",
+    "std::__valarray_*", "std::basic_string<*>::*", "std::string::*", "std::wstring::*", "std::operator+<*>",
+    "std::__str_concat<*>", "std::to_string", "std::to_wstring", "std::getline<*>", "std::__add_grouping*",
+    "std::make_unique<*>", "std::make_unique_for_overwrite<*>", "std::make_shared<*>",
+    "std::make_shared_for_overwrite<*>", "std::allocate_shared<*>", "std::shared_ptr<*>::*",
+    "std::__shared_ptr<*>::*", "std::__shared_count<*>::*", "std::unique_ptr<*>::*", "std::_Sp_*",
+    "std::__shared_*", "std::function<*>::*", "std::_Function_base::*",
+    "std::_Function_handler<*>::_M_manager", "std::__function::*", "std::any::*", "std::optional<*>::*",
+    "std::_Optional_*", "std::variant<*>::*", "std::__detail::__variant::*", "std::pair<*>::pair*",
+    "std::tuple<*>::tuple*", "std::_Tuple_impl<*>::_Tuple_impl*", "std::_Head_base<*>::_Head_base*",
+    "std::basic_stringbuf<*>::*", "std::basic_streambuf<*>::xsputn", "std::basic_streambuf<*>::sputn",
+    "std::basic_streambuf<*>::sputc", "std::basic_ostream<*>::*", "std::ostream::*",
+    "std::__ostream_insert<*>", "std::__ostream_write<*>", "std::operator<< <*>",
 
     /* Rust: alloc, and the parts of core and hashbrown that stand between it and the caller */
-    "__rust_alloc*", "__rust_realloc", "__rdl_alloc*", "__rdl_realloc", "__rg_alloc*", "__rg_realloc", "exchange_malloc",
-    "*__rustc::__rust_alloc*", "*__rustc::__rust_realloc", "*__rustc::__rdl_alloc*", "*__rustc::__rdl_realloc",
-    "alloc::alloc::*", "alloc::borrow::*", "alloc::boxed::*", "alloc::collections::*", "alloc::ffi::*", "alloc::fmt::format*",
-    "alloc::raw_vec::*", "alloc::rc::*", "alloc::slice::*", "alloc::str::*", "alloc::string::*", "alloc::sync::*",
-    "alloc::vec::*", "<alloc::*", "<* as alloc::*", "<& as alloc::*", "<str>::to_*", "<* as core::alloc::*", "<str as alloc::*",
-    "core::alloc::*", "core::iter::*", "<core::iter::*", "<* as core::iter::*", "core::option::*", "core::result::*",
-    "<* as core::convert::Into<*>>::into", "core::ops::function::*", "hashbrown::*", "<hashbrown::*",
-    "std::collections::hash::*", "<std::collections::hash::*", "std::alloc::*", "<std::alloc::*", "std::sys::alloc::*",
-    "std::sys::pal::unix::alloc::*", "std::sys::unix::alloc::*", "std::ffi::*", "<std::ffi::*",
+    "__rust_alloc*", "__rust_realloc", "__rdl_alloc*", "__rdl_realloc", "__rg_alloc*", "__rg_realloc",
+    "exchange_malloc", "*__rustc::__rust_alloc*", "*__rustc::__rust_realloc", "*__rustc::__rdl_alloc*",
+    "*__rustc::__rdl_realloc", "alloc::alloc::*", "alloc::borrow::*", "alloc::boxed::*",
+    "alloc::collections::*", "alloc::ffi::*", "alloc::fmt::format*", "alloc::raw_vec::*", "alloc::rc::*",
+    "alloc::slice::*", "alloc::str::*", "alloc::string::*", "alloc::sync::*", "alloc::vec::*", "<alloc::*",
+    "<* as alloc::*", "<& as alloc::*", "<str>::to_*", "<* as core::alloc::*", "<str as alloc::*",
+    "core::alloc::*", "core::iter::*", "<core::iter::*", "<* as core::iter::*", "core::option::*",
+    "core::result::*", "<* as core::convert::Into<*>>::into", "core::ops::function::*", "hashbrown::*",
+    "<hashbrown::*", "std::collections::hash::*", "<std::collections::hash::*", "std::alloc::*",
+    "<std::alloc::*", "std::sys::alloc::*", "std::sys::pal::unix::alloc::*", "std::sys::unix::alloc::*",
+    "std::ffi::*", "<std::ffi::*",
 
     /* D */
-    "_d_new*", "_d_alloc*", "_d_array*", "gc_malloc", "gc_calloc", "gc_realloc", "gc_qalloc", "gc_extend", "core.memory.*",
+    "_d_new*", "_d_alloc*", "_d_array*", "gc_malloc", "gc_calloc", "gc_realloc", "gc_qalloc", "gc_extend",
+    "core.memory.*",
 
     /* GLib */
-    "g_malloc*", "g_realloc*", "g_try_malloc*", "g_try_realloc*", "g_aligned_alloc*", "g_memdup*", "g_str*dup*", "g_strconcat",
-    "g_strjoin*", "g_strsplit*", "g_strnfill", "g_strescape", "g_strcompress", "g_vasprintf", "g_build_path*", "g_build_filename*",
-    "g_slice_alloc*", "g_slice_copy", "g_string_*", "g_array_*", "g_ptr_array_*", "g_byte_array_*", "g_bytes_new*",
-    "g_list_*", "g_slist_*", "g_queue_*", "g_hash_table_*", "g_tree_*", "g_object_new*", "g_type_create_instance",
+    "g_malloc*", "g_realloc*", "g_try_malloc*", "g_try_realloc*", "g_aligned_alloc*", "g_memdup*",
+    "g_str*dup*", "g_strconcat", "g_strjoin*", "g_strsplit*", "g_strnfill", "g_strescape", "g_strcompress",
+    "g_vasprintf", "g_build_path*", "g_build_filename*", "g_slice_alloc*", "g_slice_copy", "g_string_*",
+    "g_array_*", "g_ptr_array_*", "g_byte_array_*", "g_bytes_new*", "g_list_*", "g_slist_*", "g_queue_*",
+    "g_hash_table_*", "g_tree_*", "g_object_new*", "g_type_create_instance",
 
     /* Qt */
-    "QArrayData::*", "QTypedArrayData<*>::*", "QArrayDataPointer<*>::*", "QListData::*", "QHashData::*", "QMapDataBase::*",
-    "QMapData<*>::*", "QString::*", "QByteArray::*", "QList<*>::*", "QVector<*>::*", "QHash<*>::*", "QMultiHash<*>::*",
-    "QMap<*>::*", "QSet<*>::*", "QVarLengthArray<*>::*", "QHashPrivate::*", "QtPrivate::*", "QSharedPointer<*>::*",
-    "qMallocAligned", "qReallocAligned", "allocateData",
+    "QArrayData::*", "QTypedArrayData<*>::*", "QArrayDataPointer<*>::*", "QListData::*", "QHashData::*",
+    "QMapDataBase::*", "QMapData<*>::*", "QString::*", "QByteArray::*", "QList<*>::*", "QVector<*>::*",
+    "QHash<*>::*", "QMultiHash<*>::*", "QMap<*>::*", "QSet<*>::*", "QVarLengthArray<*>::*", "QHashPrivate::*",
+    "QtPrivate::*", "QSharedPointer<*>::*", "qMallocAligned", "qReallocAligned", "allocateData",
 
     /* CPython */
-    "PyMem_*", "_PyMem_*", "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc", "_PyObject_Malloc", "_PyObject_Calloc",
-    "_PyObject_Realloc", "_PyObject_DebugMalloc", "_PyObject_New", "_PyObject_NewVar", "_PyObject_GC_*", "gc_alloc",
-    "PyType_GenericAlloc", "_PyType_AllocNoTrack", "PyUnicode_New", "_PyUnicode_New", "PyBytes_FromStringAndSize",
-    "_PyBytes_FromSize", "PyTuple_New", "tuple_alloc", "PyList_New", "list_resize", "PyDict_New", "new_keys_object",
-    "_PyLong_New",
+    "PyMem_*", "_PyMem_*", "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc", "_PyObject_Malloc",
+    "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_DebugMalloc", "_PyObject_New", "_PyObject_NewVar",
+    "_PyObject_GC_*", "gc_alloc", "PyType_GenericAlloc", "_PyType_AllocNoTrack", "PyUnicode_New",
+    "_PyUnicode_New", "PyBytes_FromStringAndSize", "_PyBytes_FromSize", "PyTuple_New", "tuple_alloc",
+    "PyList_New", "list_resize", "PyDict_New", "new_keys_object", "_PyLong_New",
 
     /* SQLite */
-    "sqlite3_malloc*", "sqlite3_realloc*", "sqlite3_mprintf", "sqlite3_vmprintf", "sqlite3_str_*", "sqlite3Malloc*",
-    "sqlite3MemMalloc", "sqlite3MemRealloc", "sqlite3Realloc", "sqlite3DbMalloc*", "sqlite3DbRealloc*", "sqlite3DbStr*Dup",
-    "sqlite3DbSpanDup", "sqlite3MPrintf", "sqlite3VMPrintf", "sqlite3StrAccum*", "sqlite3ArrayAllocate", "sqlite3PageMalloc",
-    "sqlite3ScratchMalloc", "mallocWithAlarm", "dbMallocRawFinish", "dbReallocFinish", "pcache1Alloc", "pcache1AllocPage",
+    "sqlite3_malloc*", "sqlite3_realloc*", "sqlite3_mprintf", "sqlite3_vmprintf", "sqlite3_str_*",
+    "sqlite3Malloc*", "sqlite3MemMalloc", "sqlite3MemRealloc", "sqlite3Realloc", "sqlite3DbMalloc*",
+    "sqlite3DbRealloc*", "sqlite3DbStr*Dup", "sqlite3DbSpanDup", "sqlite3MPrintf", "sqlite3VMPrintf",
+    "sqlite3StrAccum*", "sqlite3ArrayAllocate", "sqlite3PageMalloc", "sqlite3ScratchMalloc",
+    "mallocWithAlarm", "dbMallocRawFinish", "dbReallocFinish", "pcache1Alloc", "pcache1AllocPage",
 
     /* wrappers that many programs have */
-    "xmalloc*", "xcalloc*", "xrealloc*", "xzalloc", "xzmalloc", "xnmalloc", "xnrealloc", "xpalloc", "x2realloc", "x2nrealloc",
-    "ximalloc", "xicalloc", "xirealloc", "xstrdup*", "xstrndup*", "xmemdup*", "xasprintf", "xvasprintf", "xstrfmt", "xstrvfmt",
-    "do_xmalloc", "emalloc", "ecalloc", "erealloc", "estrdup", "_emalloc*", "_ecalloc*", "_erealloc*", "_safe_emalloc*",
-    "safe_malloc", "safe_calloc", "safe_realloc", "safe_strdup", "checked_malloc", "checked_calloc", "checked_realloc",
-    "my_malloc", "my_calloc", "my_realloc", "my_strdup", "ALLOC_GROW", "greedy_realloc*", "memdup*", "strjoin_real",
+    "xmalloc*", "xcalloc*", "xrealloc*", "xzalloc", "xzmalloc", "xnmalloc", "xnrealloc", "xpalloc",
+    "x2realloc", "x2nrealloc", "ximalloc", "xicalloc", "xirealloc", "xstrdup*", "xstrndup*", "xmemdup*",
+    "xasprintf", "xvasprintf", "xstrfmt", "xstrvfmt", "do_xmalloc", "emalloc", "ecalloc", "erealloc",
+    "estrdup", "_emalloc*", "_ecalloc*", "_erealloc*", "_safe_emalloc*", "safe_malloc", "safe_calloc",
+    "safe_realloc", "safe_strdup", "checked_malloc", "checked_calloc", "checked_realloc", "my_malloc",
+    "my_calloc", "my_realloc", "my_strdup", "ALLOC_GROW", "greedy_realloc*", "memdup*", "strjoin_real",
 
     /* libraries and programs with allocators of their own */
-    "zmalloc*", "zcalloc*", "zrealloc*", "ztrymalloc*", "ztrycalloc*", "ztryrealloc*", "zstrdup", "sdsnew*", "_sdsnewlen",
-    "sdsempty", "sdsdup", "sdscat*", "sdsMakeRoomFor*", "_sdsMakeRoomFor", "sdsgrowzero",
+    "zmalloc*", "zcalloc*", "zrealloc*", "ztrymalloc*", "ztrycalloc*", "ztryrealloc*", "zstrdup", "sdsnew*",
+    "_sdsnewlen", "sdsempty", "sdsdup", "sdscat*", "sdsMakeRoomFor*", "_sdsMakeRoomFor", "sdsgrowzero",
     "ngx_alloc", "ngx_calloc", "ngx_memalign", "ngx_palloc*", "ngx_pnalloc", "ngx_pcalloc", "ngx_pmemalign",
-    "apr_palloc*", "apr_pcalloc*", "apr_pstr*", "apr_psprintf", "apr_pmemdup",
-    "palloc*", "repalloc*", "MemoryContextAlloc*", "AllocSetAlloc*", "AllocSetRealloc", "pstrdup", "pnstrdup", "psprintf",
+    "apr_palloc*", "apr_pcalloc*", "apr_pstr*", "apr_psprintf", "apr_pmemdup", "palloc*", "repalloc*",
+    "MemoryContextAlloc*", "AllocSetAlloc*", "AllocSetRealloc", "pstrdup", "pnstrdup", "psprintf",
     "pg_malloc*", "pg_realloc*", "pg_strdup", "strbuf_*", "talloc_*", "_talloc_*", "__talloc*",
-    "CRYPTO_malloc", "CRYPTO_zalloc", "CRYPTO_calloc", "CRYPTO_realloc", "CRYPTO_clear_realloc", "CRYPTO_strdup", "CRYPTO_strndup",
-    "CRYPTO_memdup", "BUF_MEM_grow*", "curl_d*alloc", "curl_dstrdup", "xmlStrdup", "xmlStrndup", "xmlMemMalloc", "xmlBufGrow*",
-    "jv_mem_*", "l_alloc", "luaM_*", "lzma_alloc*", "Perl_safesys*alloc", "ruby_x*alloc*", "objspace_x*alloc*",
-    "__gmp_default_*allocate", "uv__malloc", "uv__calloc", "uv__realloc", "uv__strdup", "uv__strndup", "event_mm_*",
-    "bfd_malloc*", "bfd_zmalloc*", "bfd_realloc*", "memory::allocate", "memory::reallocate", "llvm::safe_malloc",
-    "llvm::safe_calloc", "llvm::safe_realloc", "llvm::allocate_buffer", "llvm::MallocAllocator::*",
-    "llvm::BumpPtrAllocatorImpl<*>::*", "llvm::SmallVector*", "llvm::StringMap*", "llvm::DenseMap*", "llvm::SmallPtrSet*",
-    "llvm::FoldingSetBase::*", "absl::container_internal::*", "boost::container::*", "boost::make_shared<*>",
-    "boost::allocate_shared<*>",
+    "CRYPTO_malloc", "CRYPTO_zalloc", "CRYPTO_calloc", "CRYPTO_realloc", "CRYPTO_clear_realloc",
+    "CRYPTO_strdup", "CRYPTO_strndup", "CRYPTO_memdup", "BUF_MEM_grow*", "curl_d*alloc", "curl_dstrdup",
+    "xmlStrdup", "xmlStrndup", "xmlMemMalloc", "xmlBufGrow*", "jv_mem_*", "l_alloc", "luaM_*", "lzma_alloc*",
+    "Perl_safesys*alloc", "ruby_x*alloc*", "objspace_x*alloc*", "__gmp_default_*allocate", "uv__malloc",
+    "uv__calloc", "uv__realloc", "uv__strdup", "uv__strndup", "event_mm_*", "bfd_malloc*", "bfd_zmalloc*",
+    "bfd_realloc*", "memory::allocate", "memory::reallocate", "llvm::safe_malloc", "llvm::safe_calloc",
+    "llvm::safe_realloc", "llvm::allocate_buffer", "llvm::MallocAllocator::*",
+    "llvm::BumpPtrAllocatorImpl<*>::*", "llvm::SmallVector*", "llvm::StringMap*", "llvm::DenseMap*",
+    "llvm::SmallPtrSet*", "llvm::FoldingSetBase::*", "absl::container_internal::*", "boost::container::*",
+    "boost::make_shared<*>", "boost::allocate_shared<*>",
 };
+/* clang-format on */
 
 /* `*` in `glob` stands for any text. */
 static bool glob_matches(const char *glob, const char *text)
@@ -173,8 +190,9 @@ static bool default_matches(const char *function)
     const char *bare = behind_inline_namespace(function);
     for (size_t i = 0; i < sizeof(default_globs) / sizeof(*default_globs); i++) {
         const char *glob = default_globs[i];
-        bool found = bare && strncmp(glob, "std::", 5) == 0 ? glob_matches(glob + 5, bare)
-                     : (*glob == *function || *glob == '*') && glob_matches(glob, function);
+        bool found = bare && strncmp(glob, "std::", 5) == 0
+                         ? glob_matches(glob + 5, bare)
+                         : (*glob == *function || *glob == '*') && glob_matches(glob, function);
         if (found) {
             return true;
         }
@@ -196,7 +214,8 @@ bool ca_is_allocator_function(const char *function, const char *const *extra_glo
     return default_matches(function);
 }
 
-bool ca_is_allocator_position(const struct ca_position *position, const char *const *extra_globs, size_t extra_count)
+bool ca_is_allocator_position(const struct ca_position *position, const char *const *extra_globs,
+                              size_t extra_count)
 {
     bool found = ca_is_allocator_function(position->function, extra_globs, extra_count);
     for (const char *const *alias = position->aliases; alias && *alias && !found; alias++) {

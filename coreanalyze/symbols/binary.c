@@ -18,9 +18,10 @@
 
 #define DEFAULT_DEBUG_DIRECTORY "/usr/lib/debug"
 
-/* ------------------------------------------------------------------------------------------------------ options */
+/* ------------------------------------------------------------------------------------------------ options */
 
-/* A directory that is not there must not be named to libdwfl, which takes ENOTDIR for the end of its search. */
+/* A directory that is not there must not be named to libdwfl, which takes ENOTDIR for the end of its search.
+ */
 static void path_add_directory(struct ca_text *path, const char *prefix, const char *directory, size_t size)
 {
     char *name = NULL;
@@ -91,7 +92,7 @@ void ca_binary_options_deinit(struct ca_binary_options *binary_options)
     *binary_options = (struct ca_binary_options){0};
 }
 
-/* ------------------------------------------------------------------------------------------------------ files */
+/* -------------------------------------------------------------------------------------------------- files */
 
 size_t ca_module_path_size(const char *path)
 {
@@ -103,7 +104,8 @@ size_t ca_module_path_size(const char *path)
 /* The kernel's names of mappings and the loader's names of objects that are in no file. */
 static bool path_is_virtual(const char *path)
 {
-    static const char *const names[] = {"linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"};
+    static const char *const names[] = {"linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1",
+                                        "linux-vdso32.so.1"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (strcmp(path, names[i]) == 0) {
             return true;
@@ -115,7 +117,8 @@ static bool path_is_virtual(const char *path)
 /* Never waits, whatever the name stands for. */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
-/* Opens `path` below the directory `sysroot` so that no symbolic link leads out of it: absolute ones start there. */
+/* Opens `path` below the directory `sysroot` so that no symbolic link leads out of it: absolute ones start
+ * there. */
 static int open_in_root(const char *sysroot, const char *path)
 {
     int root = open(sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -161,7 +164,7 @@ static bool elf_is_whole(Elf *elf, int file)
     return header.e_shoff == 0 || (header.e_shoff <= size && sections <= size - header.e_shoff);
 }
 
-/* ------------------------------------------------------------------------------------------------------ checking */
+/* ----------------------------------------------------------------------------------------------- checking */
 
 static void problem_set(struct ca_binary *binary, enum ca_module_symbols status, struct ca_text *text)
 {
@@ -183,8 +186,8 @@ static void text_add_build_id(struct ca_text *text, const uint8_t *bytes, size_t
     }
 }
 
-static void problem_wrong_build_id(struct ca_binary *binary, const struct ca_module *module, const char *file_name,
-                                   const uint8_t *found, size_t found_size)
+static void problem_wrong_build_id(struct ca_binary *binary, const struct ca_module *module,
+                                   const char *file_name, const uint8_t *found, size_t found_size)
 {
     struct ca_text text = {0};
     ca_text_printf(&text, "%s: not used, its build-id is ", file_name);
@@ -211,8 +214,10 @@ static void problem_no_file(struct ca_binary *binary, const struct ca_module *mo
     problem_set(binary, CA_SYMBOLS_NO_FILE, &text);
 }
 
-/* Whether the open file is the module's; else sets status and problem. A side without build-id is taken as it is. */
-static bool file_check(struct ca_binary *binary, const struct ca_module *module, int file, const char *file_name)
+/* Whether the open file is the module's; else sets status and problem. A side without build-id is taken as it
+ * is. */
+static bool file_check(struct ca_binary *binary, const struct ca_module *module, int file,
+                       const char *file_name)
 {
     Elf *elf = elf_begin(file, ELF_C_READ_MMAP_PRIVATE, NULL);
     bool good = false;
@@ -233,7 +238,7 @@ static bool file_check(struct ca_binary *binary, const struct ca_module *module,
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------------ opening */
+/* ------------------------------------------------------------------------------------------------ opening */
 
 static bool dwfl_start(struct ca_binary *binary, const struct ca_binary_options *options)
 {
@@ -258,12 +263,14 @@ static void binary_use(struct ca_binary *binary, Dwfl_Module *module)
     binary->problem = NULL;
 }
 
-/* Tries one file; false: not usable, and the status says why, save that a missing file leaves an earlier reason. */
-static bool try_file(struct ca_binary *binary, const struct ca_module *module, const struct ca_binary_options *options,
-                     const char *sysroot, const char *path)
+/* Tries one file; false: not usable, and the status says why, save that a missing file leaves an earlier
+ * reason. */
+static bool try_file(struct ca_binary *binary, const struct ca_module *module,
+                     const struct ca_binary_options *options, const char *sysroot, const char *path)
 {
     char *file_name = NULL;
-    if (asprintf(&file_name, "%s%s%s", sysroot ? sysroot : "", sysroot && path[0] != '/' ? "/" : "", path) < 0) {
+    if (asprintf(&file_name, "%s%s%s", sysroot ? sysroot : "", sysroot && path[0] != '/' ? "/" : "", path) <
+        0) {
         return false;
     }
     int file = regular_file_open(sysroot, path);
@@ -271,7 +278,8 @@ static bool try_file(struct ca_binary *binary, const struct ca_module *module, c
     if (file < 0) {
         bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
         if (!missing) {
-            problem_unreadable(binary, file_name, errno == EINVAL ? "it is not a regular file" : strerror(errno));
+            problem_unreadable(binary, file_name,
+                               errno == EINVAL ? "it is not a regular file" : strerror(errno));
         } else if (binary->status == CA_SYMBOLS_NOT_ASKED) {
             problem_no_file(binary, module, file_name);
         }
@@ -294,7 +302,8 @@ static bool try_file(struct ca_binary *binary, const struct ca_module *module, c
     return opened;
 }
 
-/* The debug directories' .build-id/xx/yyyy, a link to the file itself, or yyyy.debug: it has the symbols too. */
+/* The debug directories' .build-id/xx/yyyy, a link to the file itself, or yyyy.debug: it has the symbols too.
+ */
 static bool try_debug_directories(struct ca_binary *binary, const struct ca_module *module,
                                   const struct ca_binary_options *options)
 {
@@ -320,14 +329,16 @@ static bool try_debug_directories(struct ca_binary *binary, const struct ca_modu
 }
 
 /* Asks the servers in DEBUGINFOD_URLS, through libdwfl. */
-static bool try_servers(struct ca_binary *binary, const struct ca_module *module, const struct ca_binary_options *options)
+static bool try_servers(struct ca_binary *binary, const struct ca_module *module,
+                        const struct ca_binary_options *options)
 {
     const char *servers = getenv("DEBUGINFOD_URLS");
     if (!servers || servers[0] == '\0' || module->start < module->bias || !dwfl_start(binary, options)) {
         return false;
     }
     uint64_t start = module->start - module->bias;
-    Dwfl_Module *reported = dwfl_report_module(binary->dwfl, module->path, start, start + (module->end - module->start));
+    Dwfl_Module *reported =
+        dwfl_report_module(binary->dwfl, module->path, start, start + (module->end - module->start));
     GElf_Addr bias = 0;
     if (reported &&
         dwfl_module_report_build_id(reported, module->build_id, module->build_id_length, 0) == 0 &&
@@ -340,7 +351,8 @@ static bool try_servers(struct ca_binary *binary, const struct ca_module *module
     return false;
 }
 
-bool ca_binary_open(struct ca_binary *binary, const struct ca_module *module, const struct ca_binary_options *options)
+bool ca_binary_open(struct ca_binary *binary, const struct ca_module *module,
+                    const struct ca_binary_options *options)
 {
     const char *path = module->path ? module->path : "";
     if (path_is_virtual(path)) {
@@ -353,9 +365,9 @@ bool ca_binary_open(struct ca_binary *binary, const struct ca_module *module, co
         return false;
     }
     bool identified = module->build_id_length > 2 && module->build_id_length <= TM_BUILD_ID_MAX;
-    bool opened = path[0] != '\0' && (try_file(binary, module, options, options->sysroot, path) ||
-                                      (strcmp(bare, path) != 0 &&
-                                       try_file(binary, module, options, options->sysroot, bare)));
+    bool opened = path[0] != '\0' &&
+                  (try_file(binary, module, options, options->sysroot, path) ||
+                   (strcmp(bare, path) != 0 && try_file(binary, module, options, options->sysroot, bare)));
     free(bare);
     if (!opened && identified) {
         enum ca_module_symbols status = binary->status;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libiberty refuses mangled names past a thousand characters or so unless told not to (DMGL_NO_RECURSE_LIMIT); then its depth
- * of recursion is bounded by the name's length alone, at up to ~200 bytes of stack a character. Template-heavy programs have
- * names of several thousand. */
+/* libiberty refuses mangled names past a thousand characters or so unless told not to
+ * (DMGL_NO_RECURSE_LIMIT); then its depth of recursion is bounded by the name's length alone, at up to ~200
+ * bytes of stack a character. Template-heavy programs have names of several thousand. */
 #define MANGLED_SIZE_MAX 8192
 /* A short name can stand for one of any length, through back-references to back-references. */
 #define DEMANGLED_SIZE_MAX 65536
@@ -30,7 +30,8 @@ static void demangled_add(const char *bytes, size_t size, void *context)
     demangled->size += size;
 }
 
-/* The callback interfaces allocate nothing, so that nothing is lost by the jump (save a punycode buffer in a Rust name). */
+/* The callback interfaces allocate nothing, so that nothing is lost by the jump (save a punycode buffer in a
+ * Rust name). */
 static bool itanium_or_rust_demangle(struct demangled *demangled, const char *mangled)
 {
     int options = DMGL_ANSI | DMGL_NO_RECURSE_LIMIT;
@@ -92,7 +93,8 @@ static const char *name_demangle(struct ca_pool *pool, const char *mangled, size
     memcpy(memory, mangled, mangled_size);
     memory[mangled_size] = '\0';
     struct demangled demangled = {.bytes = memory + mangled_size + 1};
-    bool done = memory[1] == 'D' ? d_demangle(&demangled, memory) : itanium_or_rust_demangle(&demangled, memory);
+    bool done =
+        memory[1] == 'D' ? d_demangle(&demangled, memory) : itanium_or_rust_demangle(&demangled, memory);
     const char *name = NULL;
     if (done && demangled.size > 0 && !memchr(demangled.bytes, '\0', demangled.size)) {
         size_t size = size_without_clones(demangled.bytes, demangled.size);
@@ -112,9 +114,9 @@ static size_t size_without_version(const char *symbol)
 static bool is_clone_word(const char *word, size_t size)
 {
     static const char *const words[] = {
-        "part",  "constprop", "isra",     "cold",       "lto_priv", "localalias", "clone", "llvm",
-        "resolver", "default", "ifunc", "simdclone", "unlikely", "exit", "startup", "nonlto", "warm", "hot",
-        "extracted", "specialized",
+        "part",    "constprop", "isra",    "cold",  "lto_priv",  "localalias",  "clone",
+        "llvm",    "resolver",  "default", "ifunc", "simdclone", "unlikely",    "exit",
+        "startup", "nonlto",    "warm",    "hot",   "extracted", "specialized",
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
         if (strlen(words[i]) == size && memcmp(words[i], word, size) == 0) {
@@ -126,8 +128,9 @@ static bool is_clone_word(const char *word, size_t size)
            (size >= 5 && memcmp(word, "arch_", 5) == 0);
 }
 
-/* Size of `symbol` without its last ".word", ".word.N" or ".N" when that marks a clone; `size` when there is none. A bare
- * number counts only behind a name without other dots (Go's "main.f.func1.2" is a whole name). */
+/* Size of `symbol` without its last ".word", ".word.N" or ".N" when that marks a clone; `size` when there is
+ * none. A bare number counts only behind a name without other dots (Go's "main.f.func1.2" is a whole name).
+ */
 static size_t size_without_one_suffix(const char *symbol, size_t size)
 {
     size_t number = size;

@@ -1,5 +1,5 @@
-/* intervals.c: see intervals.h. The nested ranges are flattened once by a sweep with a stack, so that a look-up is one binary
- * search. */
+/* intervals.c: see intervals.h. The nested ranges are flattened once by a sweep with a stack, so that a
+ * look-up is one binary search. */
 #include "intervals.h"
 
 #include <stdlib.h>

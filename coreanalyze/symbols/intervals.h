@@ -30,8 +30,8 @@ struct ca_intervals {
 void ca_intervals_deinit(struct ca_intervals *intervals);
 /* Empty and reversed ranges are left out. False when out of memory. */
 bool ca_intervals_add(struct ca_intervals *intervals, uint64_t low, uint64_t high, uint32_t value);
-/* After the last add, before the first find. Ranges that overlap without nesting: the one that starts later counts as the
- * inner one. False when out of memory. */
+/* After the last add, before the first find. Ranges that overlap without nesting: the one that starts later
+ * counts as the inner one. False when out of memory. */
 bool ca_intervals_finish(struct ca_intervals *intervals);
 uint32_t ca_intervals_find(const struct ca_intervals *intervals, uint64_t address);
 

@@ -148,7 +148,8 @@ void ca_map_deinit(struct ca_map *map)
 }
 
 /* The entry of a key, or the free one where it belongs. */
-static struct ca_map_entry *map_slot(struct ca_map_entry *entries, size_t capacity, uint64_t first, uint64_t second)
+static struct ca_map_entry *map_slot(struct ca_map_entry *entries, size_t capacity, uint64_t first,
+                                     uint64_t second)
 {
     size_t at = mix(mix(first) ^ second) & (capacity - 1);
     while (entries[at].value && (entries[at].first != first || entries[at].second != second)) {

@@ -1,4 +1,5 @@
-/* pool.h: memory of one symbolizer that is freed all at once, strings that are kept once, and maps from numbers to pointers. */
+/* pool.h: memory of one symbolizer that is freed all at once, strings that are kept once, and maps from
+ * numbers to pointers. */
 #ifndef CA_SYMBOLS_POOL_H
 #define CA_SYMBOLS_POOL_H
 
@@ -8,7 +9,8 @@
 
 struct ca_pool_chunk;
 
-/* Zero-initialise. After a failed allocation `failed` stays set: callers may go on and look at it once at the end. */
+/* Zero-initialise. After a failed allocation `failed` stays set: callers may go on and look at it once at the
+ * end. */
 struct ca_pool {
     struct ca_pool_chunk *chunks;
     const char **strings; /* open addressing, power of two, NULL = free */

@@ -28,7 +28,8 @@ bool ca_symbol_is_reserved(const struct ca_symbol *symbol)
     return name[0] == '_' && !mangled;
 }
 
-/* Size without "@VERSION"; an old version of a function ("@" alone, not "@@") counts as longer than any other name. */
+/* Size without "@VERSION"; an old version of a function ("@" alone, not "@@") counts as longer than any other
+ * name. */
 static size_t display_size(const char *name)
 {
     const char *version = strchr(name, '@');
@@ -38,8 +39,8 @@ static size_t display_size(const char *name)
     return (size_t)(version - name) + (version[1] == '@' ? 0 : SIZE_MAX / 2);
 }
 
-/* Positive when `left` is the better name to show: global, not reserved for the implementation, short; a total order of names,
- * so that the choice is the same in every build. */
+/* Positive when `left` is the better name to show: global, not reserved for the implementation, short; a
+ * total order of names, so that the choice is the same in every build. */
 static int compare_names(const struct ca_symbol *left, const struct ca_symbol *right)
 {
     if (left->local != right->local) {
@@ -76,7 +77,8 @@ static bool symbols_collect(struct ca_symbol_table *table, Dwfl_Module *module)
         GElf_Addr start = 0;
         GElf_Word section = SHN_UNDEF;
         const char *name = dwfl_module_getsym_info(module, i, &symbol, &start, &section, NULL, NULL);
-        if (!name || name[0] == '\0' || !is_function(&symbol, section) || symbol.st_size > UINT64_MAX - start) {
+        if (!name || name[0] == '\0' || !is_function(&symbol, section) ||
+            symbol.st_size > UINT64_MAX - start) {
             continue;
         }
         if (!CA_GROW(table->symbols, table->capacity, table->count + 1)) {
@@ -101,14 +103,16 @@ bool ca_symbol_table_read(struct ca_symbol_table *table, Dwfl_Module *module)
         qsort(table->symbols, table->count, sizeof(*table->symbols), compare);
     }
     for (size_t i = 0; i < table->count; i++) {
-        if (!ca_intervals_add(&table->intervals, table->symbols[i].start, table->symbols[i].end, (uint32_t)i)) {
+        if (!ca_intervals_add(&table->intervals, table->symbols[i].start, table->symbols[i].end,
+                              (uint32_t)i)) {
             return false;
         }
     }
     return ca_intervals_finish(&table->intervals);
 }
 
-const struct ca_symbol *ca_symbol_table_find(const struct ca_symbol_table *table, uint64_t address, size_t *ret_count)
+const struct ca_symbol *ca_symbol_table_find(const struct ca_symbol_table *table, uint64_t address,
+                                             size_t *ret_count)
 {
     uint32_t last = ca_intervals_find(&table->intervals, address);
     if (last == CA_NO_INTERVAL) {
@@ -116,7 +120,8 @@ const struct ca_symbol *ca_symbol_table_find(const struct ca_symbol_table *table
     }
     const struct ca_symbol *symbol = &table->symbols[last];
     uint32_t first = last;
-    while (first > 0 && table->symbols[first - 1].start == symbol->start && table->symbols[first - 1].end == symbol->end) {
+    while (first > 0 && table->symbols[first - 1].start == symbol->start &&
+           table->symbols[first - 1].end == symbol->end) {
         first--;
     }
     *ret_count = last - first + 1;

@@ -1,4 +1,5 @@
-/* symbols.c: see symbols.h. Puts together what the parts know: the file (binary.c), its symbol table and its DWARF. */
+/* symbols.c: see symbols.h. Puts together what the parts know: the file (binary.c), its symbol table and its
+ * DWARF. */
 #include "symbols.h"
 
 #include <stdio.h>
@@ -41,7 +42,8 @@ struct ca_symbolizer {
     struct result unknown;
 };
 
-/* ------------------------------------------------------------------------------------------------------ life */
+/* ------------------------------------------------------------------------------------------------------ life
+ */
 
 static bool source_map_copy(struct ca_symbolizer *symbolizer, const struct ca_symbol_options *options)
 {
@@ -61,7 +63,8 @@ static bool source_map_copy(struct ca_symbolizer *symbolizer, const struct ca_sy
 }
 
 struct ca_symbolizer *ca_symbolizer_create(const struct ca_module *modules, size_t module_count,
-                                           const struct ca_symbol_options *options, struct ca_error **ret_error)
+                                           const struct ca_symbol_options *options,
+                                           struct ca_error **ret_error)
 {
     struct ca_symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
     if (!symbolizer) {
@@ -112,7 +115,7 @@ void ca_symbolizer_destroy(struct ca_symbolizer *symbolizer)
     free(symbolizer);
 }
 
-/* ------------------------------------------------------------------------------------------------------ modules */
+/* ------------------------------------------------------------------------------------------------ modules */
 
 /* Opens what there is of a module, once; NULL when out of memory. */
 static struct module_state *module_open(struct ca_symbolizer *symbolizer, uint32_t index)
@@ -126,11 +129,13 @@ static struct module_state *module_open(struct ca_symbolizer *symbolizer, uint32
     if (!state) {
         return NULL;
     }
-    state->name = path[0] != '\0' ? ca_pool_string_bytes(&symbolizer->pool, path, ca_module_path_size(path)) : UNKNOWN;
+    state->name =
+        path[0] != '\0' ? ca_pool_string_bytes(&symbolizer->pool, path, ca_module_path_size(path)) : UNKNOWN;
     bool good = state->name && ca_binary_open(&state->binary, module, &symbolizer->binary_options);
     if (good && state->binary.module) {
         good = ca_symbol_table_read(&state->symbol_table, state->binary.module) &&
-               ca_debug_info_open(&state->debug_info, state->binary.module, &symbolizer->pool, &symbolizer->source_map);
+               ca_debug_info_open(&state->debug_info, state->binary.module, &symbolizer->pool,
+                                  &symbolizer->source_map);
     }
     if (!good) {
         module_state_destroy(state);
@@ -158,12 +163,13 @@ const char *ca_symbolizer_problem(const struct ca_symbolizer *symbolizer, uint32
     return state ? state->binary.problem : NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------ positions */
+/* ---------------------------------------------------------------------------------------------- positions */
 
-/* Which of a function's symbols names it: the symbol table's best one, so that it is called the same with debug information and
- * without (glibc's DWARF says __libc_malloc), unless the DWARF's name is as good: where the compiler has merged equal functions,
- * the line belongs to that one. */
-static size_t symbol_choose(const struct ca_symbol *symbols, const char *const *names, size_t count, const char *dwarf_name)
+/* Which of a function's symbols names it: the symbol table's best one, so that it is called the same with
+ * debug information and without (glibc's DWARF says __libc_malloc), unless the DWARF's name is as good: where
+ * the compiler has merged equal functions, the line belongs to that one. */
+static size_t symbol_choose(const struct ca_symbol *symbols, const char *const *names, size_t count,
+                            const char *dwarf_name)
 {
     size_t best = count - 1;
     for (size_t i = 0; dwarf_name && i < count; i++) {
@@ -176,8 +182,8 @@ static size_t symbol_choose(const struct ca_symbol *symbols, const char *const *
 }
 
 /* The physical function's name and aliases. position->function is the DWARF's name, NULL when it has none. */
-static void position_name(struct ca_symbolizer *symbolizer, const struct module_state *state, uint64_t address,
-                          struct ca_position *position)
+static void position_name(struct ca_symbolizer *symbolizer, const struct module_state *state,
+                          uint64_t address, struct ca_position *position)
 {
     struct ca_pool *pool = &symbolizer->pool;
     size_t count = 0, used = 0;
@@ -205,8 +211,8 @@ static void position_name(struct ca_symbolizer *symbolizer, const struct module_
 }
 
 /* MODULE(FUNCTION) or MODULE(+0xOFFSET), for a position without line information. */
-static void position_name_file(struct ca_symbolizer *symbolizer, const struct module_state *state, uint64_t shown_address,
-                               struct ca_position *position)
+static void position_name_file(struct ca_symbolizer *symbolizer, const struct module_state *state,
+                               uint64_t shown_address, struct ca_position *position)
 {
     char *name = NULL;
     int size = position->function
@@ -222,8 +228,8 @@ static void position_name_file(struct ca_symbolizer *symbolizer, const struct mo
 }
 
 /* `address` and `shown_address` are addresses in the ELF file. */
-static struct result positions_build(struct ca_symbolizer *symbolizer, struct module_state *state, const char *module,
-                                     uint64_t address, uint64_t shown_address)
+static struct result positions_build(struct ca_symbolizer *symbolizer, struct module_state *state,
+                                     const char *module, uint64_t address, uint64_t shown_address)
 {
     struct ca_pool *pool = &symbolizer->pool;
     size_t line_count = 0;
@@ -263,8 +269,8 @@ static const struct result *result_build(struct ca_symbolizer *symbolizer, uint3
     return symbolizer->pool.failed ? NULL : result;
 }
 
-const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
-                                             unsigned shown_delta, size_t *ret_count)
+const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module,
+                                             uint64_t address, unsigned shown_delta, size_t *ret_count)
 {
     if (module == 0 || module >= symbolizer->module_count) {
         *ret_count = symbolizer->unknown.count;

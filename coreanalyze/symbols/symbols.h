@@ -1,4 +1,5 @@
-/* symbols.h: from a code address of the target to source positions, by libdwfl on the modules that the layout names. */
+/* symbols.h: from a code address of the target to source positions, by libdwfl on the modules that the layout
+ * names. */
 #ifndef CA_SYMBOLS_SYMBOLS_H
 #define CA_SYMBOLS_SYMBOLS_H
 
@@ -7,52 +8,60 @@
 struct ca_module; /* table.h */
 
 /* One source position. A return address inside inlined code gives several, innermost (most recent) first.
- *   with line information       filename = the line table's name, absolute, "." and ".." removed, source map applied; lineno >= 1
- *   with a symbol only          filename = "MODULE(FUNCTION)", lineno 0
- *   in a module, no symbol      filename = "MODULE(+0xOFFSET)" (OFFSET = address in the ELF file), lineno 0
- *   no module                   filename = "<unknown>", lineno 0
+ * filename and lineno:
+ *
+ *   with line information   the line table's name, absolute, "." and ".." removed, source map applied; >= 1
+ *   with a symbol only      "MODULE(FUNCTION)"; 0
+ *   in a module, no symbol  "MODULE(+0xOFFSET)", OFFSET = address in the ELF file; 0
+ *   no module               "<unknown>"; 0
+ *
  * All strings belong to the symbolizer and live as long as it does; equal strings are one pointer. */
 struct ca_position {
     const char *filename;
     const char *function; /* demangled, without parameters; NULL = unknown */
     const char *module;   /* path as the process had it, without the kernel's " (deleted)"; NULL = none */
     uint32_t lineno;
-    const char *const *aliases; /* further names of the same code (__libc_malloc), for globs; ends with NULL; NULL = none */
+    /* Further names of the same code (__libc_malloc), for globs; ends with NULL. NULL = none. */
+    const char *const *aliases;
 };
 
 struct ca_symbolizer;
 
 /* modules[0] is unused; borrowed until the symbolizer is destroyed. */
 struct ca_symbolizer *ca_symbolizer_create(const struct ca_module *modules, size_t module_count,
-                                           const struct ca_symbol_options *options, struct ca_error **ret_error);
+                                           const struct ca_symbol_options *options,
+                                           struct ca_error **ret_error);
 void ca_symbolizer_destroy(struct ca_symbolizer *symbolizer);
 
-/* Positions of the code at `address` (already adjusted: for a return address the caller passes address - 1; `offset` in a
- * MODULE(+0xOFFSET) name is that of address + shown_delta, so that it prints the return address when shown_delta is 1).
- * module 0 = none known. The result is borrowed until the symbolizer is destroyed; NULL only when out of memory. */
-const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
-                                             unsigned shown_delta, size_t *ret_count);
+/* Positions of the code at `address` (already adjusted: for a return address the caller passes address - 1;
+ * `offset` in a MODULE(+0xOFFSET) name is that of address + shown_delta, so that it prints the return address
+ * when shown_delta is 1). module 0 = none known. The result is borrowed until the symbolizer is destroyed;
+ * NULL only when out of memory. */
+const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module,
+                                             uint64_t address, unsigned shown_delta, size_t *ret_count);
 
 /* How symbols of a module were had, for tm-info and for the exit code. */
 enum ca_module_symbols {
     CA_SYMBOLS_NOT_ASKED = 0,
-    CA_SYMBOLS_LINES = 1,         /* line information */
-    CA_SYMBOLS_NAMES = 2,         /* symbol table only: complete, the module has no debug information anywhere we look */
-    CA_SYMBOLS_NO_FILE = 3,       /* the file is not there: partial */
+    CA_SYMBOLS_LINES = 1,          /* line information */
+    CA_SYMBOLS_NAMES = 2,          /* symbol table only, no debug information anywhere we look: complete */
+    CA_SYMBOLS_NO_FILE = 3,        /* the file is not there: partial */
     CA_SYMBOLS_WRONG_BUILD_ID = 4, /* the file there is another build: not used, partial */
-    CA_SYMBOLS_UNREADABLE = 5,    /* the file cannot be read as ELF: partial */
-    CA_SYMBOLS_VIRTUAL = 6,       /* vDSO or no file by nature: complete */
+    CA_SYMBOLS_UNREADABLE = 5,     /* the file cannot be read as ELF: partial */
+    CA_SYMBOLS_VIRTUAL = 6,        /* vDSO or no file by nature: complete */
 };
 enum ca_module_symbols ca_symbolizer_status(const struct ca_symbolizer *symbolizer, uint32_t module);
-/* One line for the user about a module whose status is 3, 4 or 5: path, build-id wanted and found, what to try; NULL otherwise. The
- * path is as the target named it: print with ca_text_add_name. */
+/* One line for the user about a module whose status is 3, 4 or 5: path, build-id wanted and found, what to
+ * try; NULL otherwise. The path is as the target named it: print with ca_text_add_name. */
 const char *ca_symbolizer_problem(const struct ca_symbolizer *symbolizer, uint32_t module);
 
-/* Allocator frames: functions that hand the block to their caller, or keep it for their caller's container. The default list is
- * in allocators.c; extra_globs (fnmatchcase, see ca_pattern_matches) extends it. Matched against the function's name without
- * parameters, as in ca_position.function, or a plain symbol name. NULL is none. */
+/* Allocator frames: functions that hand the block to their caller, or keep it for their caller's container.
+ * The default list is in allocators.c; extra_globs (fnmatchcase, see ca_pattern_matches) extends it. Matched
+ * against the function's name without parameters, as in ca_position.function, or a plain symbol name. NULL is
+ * none. */
 bool ca_is_allocator_function(const char *function, const char *const *extra_globs, size_t extra_count);
 /* The same for a position: any of its names counts. */
-bool ca_is_allocator_position(const struct ca_position *position, const char *const *extra_globs, size_t extra_count);
+bool ca_is_allocator_position(const struct ca_position *position, const char *const *extra_globs,
+                              size_t extra_count);
 
 #endif

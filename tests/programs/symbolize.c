@@ -2,10 +2,12 @@
  *
  *   symbolize [--sysroot DIR] [--debug-dir DIRS] [--source-map OLD=NEW]... FILE [BUILD-ID]
  *
- * Reads addresses of the ELF file FILE from standard input, one hexadecimal number a line, and writes for each
- *   ADDRESS<TAB>FUNCTION<TAB>FILENAME<TAB>LINENO[<TAB>ALIAS...]      for each position, innermost first ("?" = NULL)
- *   an empty line
- * and at the end "status N", and "problem TEXT" if there is one.
+ * Reads addresses of the ELF file FILE from standard input, one hexadecimal number a line. Writes for each
+ * one line for each of its positions, innermost first ("?" = NULL), and an empty line:
+ *
+ *   ADDRESS<TAB>FUNCTION<TAB>FILENAME<TAB>LINENO[<TAB>ALIAS...]
+ *
+ * At the end "status N", and "problem TEXT" if there is one.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,8 +23,8 @@ static void positions_print(const struct ca_position *positions, size_t count, u
 {
     for (size_t i = 0; i < count; i++) {
         const struct ca_position *position = &positions[i];
-        printf("%" PRIx64 "\t%s\t%s\t%" PRIu32, address, position->function ? position->function : "?", position->filename,
-               position->lineno);
+        printf("%" PRIx64 "\t%s\t%s\t%" PRIu32, address, position->function ? position->function : "?",
+               position->filename, position->lineno);
         for (const char *const *alias = position->aliases; alias && *alias; alias++) {
             printf("\t%s", *alias);
         }

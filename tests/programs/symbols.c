@@ -1,9 +1,10 @@
-/* symbols.c: inlined calls, cold paths and clones in C, for the tests of the symbolizer; it is looked into and never run. */
+/* symbols.c: inlined calls, cold paths and clones in C, for the tests of the symbolizer; it is looked into
+ * and never run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE      __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 struct node {
@@ -68,8 +69,9 @@ static NOINLINE void list_destroy(struct node *list)
     }
 }
 
-/* A function that the linker throws away with --gc-sections, larger than what lies before .text: its line table starts at 0. */
-#define TIMES_4(text) text text text text
+/* A function that the linker throws away with --gc-sections, larger than what lies before .text: its line
+ * table starts at 0. */
+#define TIMES_4(text)   text text text text
 #define TIMES_256(text) TIMES_4(TIMES_4(TIMES_4(TIMES_4(text))))
 __attribute__((used, section(".text.unused"))) static void unused(volatile int *value)
 {

@@ -1,4 +1,5 @@
-/* symbols.cpp: names and inlined calls of every kind, for the tests of the symbolizer; it is looked into and never run. */
+/* symbols.cpp: names and inlined calls of every kind, for the tests of the symbolizer; it is looked into and
+ * never run. */
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -8,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE      __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static void *volatile sink;
@@ -84,7 +85,9 @@ struct converts {
     }
     NOINLINE void *operator()(int index) const
     {
-        auto lambda = [this](auto part) { return innermost(static_cast<size_t>(part) + static_cast<size_t>(value)); };
+        auto lambda = [this](auto part) {
+            return innermost(static_cast<size_t>(part) + static_cast<size_t>(value));
+        };
         return lambda(index) ? lambda(2L) : nullptr;
     }
     template <typename Type> NOINLINE Type as() const

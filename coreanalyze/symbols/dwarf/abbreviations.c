@@ -1,5 +1,5 @@
-/* abbreviations.c: see abbreviations.h. Runs of attributes of fixed size become one step, so that most entries are passed over
- * in one or two. */
+/* abbreviations.c: see abbreviations.h. Runs of attributes of fixed size become one step, so that most
+ * entries are passed over in one or two. */
 #include "abbreviations.h"
 
 #include <dwarf.h>
@@ -8,11 +8,13 @@
 
 #include "../../util/grow.h"
 
-/* Bounds for tables that were made to hurt; real ones have a few hundred abbreviations with a few dozen attributes. */
+/* Bounds for tables that were made to hurt; real ones have a few hundred abbreviations with a few dozen
+ * attributes. */
 #define ABBREVIATIONS_MAX 1000000
-#define ATTRIBUTES_MAX 4096
+#define ATTRIBUTES_MAX    4096
 
 enum step_kind {
+    STEP_UNKNOWN,
     STEP_FIXED, /* size bytes */
     STEP_ULEB,
     STEP_STRING,
@@ -22,7 +24,6 @@ enum step_kind {
     STEP_BLOCK_ULEB,
     STEP_INDIRECT, /* the form is in the entry */
     STEP_PLACE,    /* size = enum ca_attribute: remembers where the next step starts */
-    STEP_UNKNOWN,
 };
 
 struct ca_abbreviation_step {
@@ -38,51 +39,86 @@ void ca_abbreviations_deinit(struct ca_abbreviations *abbreviations)
     *abbreviations = (struct ca_abbreviations){0};
 }
 
+/* Sizes that differ from unit to unit. */
+#define ADDRESS_SIZE   0xf0
+#define OFFSET_SIZE    0xf1
+#define REFERENCE_SIZE 0xf2
+
+#define FIXED(bytes)                                                                                         \
+    {                                                                                                        \
+        STEP_FIXED, bytes                                                                                    \
+    }
+
+/* By form; kind 0 = unknown. */
+static const struct {
+    uint8_t kind, size;
+} forms[] = {
+    [DW_FORM_addr] = FIXED(ADDRESS_SIZE),
+    [DW_FORM_block2] = {STEP_BLOCK2, 0},
+    [DW_FORM_block4] = {STEP_BLOCK4, 0},
+    [DW_FORM_data2] = FIXED(2),
+    [DW_FORM_data4] = FIXED(4),
+    [DW_FORM_data8] = FIXED(8),
+    [DW_FORM_string] = {STEP_STRING, 0},
+    [DW_FORM_block] = {STEP_BLOCK_ULEB, 0},
+    [DW_FORM_block1] = {STEP_BLOCK1, 0},
+    [DW_FORM_data1] = FIXED(1),
+    [DW_FORM_flag] = FIXED(1),
+    [DW_FORM_sdata] = {STEP_ULEB, 0},
+    [DW_FORM_strp] = FIXED(OFFSET_SIZE),
+    [DW_FORM_udata] = {STEP_ULEB, 0},
+    [DW_FORM_ref_addr] = FIXED(REFERENCE_SIZE),
+    [DW_FORM_ref1] = FIXED(1),
+    [DW_FORM_ref2] = FIXED(2),
+    [DW_FORM_ref4] = FIXED(4),
+    [DW_FORM_ref8] = FIXED(8),
+    [DW_FORM_ref_udata] = {STEP_ULEB, 0},
+    [DW_FORM_indirect] = {STEP_INDIRECT, 0},
+    [DW_FORM_sec_offset] = FIXED(OFFSET_SIZE),
+    [DW_FORM_exprloc] = {STEP_BLOCK_ULEB, 0},
+    [DW_FORM_flag_present] = FIXED(0),
+    [DW_FORM_strx] = {STEP_ULEB, 0},
+    [DW_FORM_addrx] = {STEP_ULEB, 0},
+    [DW_FORM_ref_sup4] = FIXED(4),
+    [DW_FORM_strp_sup] = FIXED(OFFSET_SIZE),
+    [DW_FORM_data16] = FIXED(16),
+    [DW_FORM_line_strp] = FIXED(OFFSET_SIZE),
+    [DW_FORM_ref_sig8] = FIXED(8),
+    [DW_FORM_implicit_const] = FIXED(0),
+    [DW_FORM_loclistx] = {STEP_ULEB, 0},
+    [DW_FORM_rnglistx] = {STEP_ULEB, 0},
+    [DW_FORM_ref_sup8] = FIXED(8),
+    [DW_FORM_strx1] = FIXED(1),
+    [DW_FORM_strx2] = FIXED(2),
+    [DW_FORM_strx3] = FIXED(3),
+    [DW_FORM_strx4] = FIXED(4),
+    [DW_FORM_addrx1] = FIXED(1),
+    [DW_FORM_addrx2] = FIXED(2),
+    [DW_FORM_addrx3] = FIXED(3),
+    [DW_FORM_addrx4] = FIXED(4),
+};
+
 static struct ca_abbreviation_step step_of_form(const struct ca_abbreviations *abbreviations, unsigned form)
 {
-    switch (form) {
-    case DW_FORM_flag_present: case DW_FORM_implicit_const:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 0};
-    case DW_FORM_data1: case DW_FORM_flag: case DW_FORM_ref1: case DW_FORM_strx1: case DW_FORM_addrx1:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 1};
-    case DW_FORM_data2: case DW_FORM_ref2: case DW_FORM_strx2: case DW_FORM_addrx2:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 2};
-    case DW_FORM_strx3: case DW_FORM_addrx3:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 3};
-    case DW_FORM_data4: case DW_FORM_ref4: case DW_FORM_strx4: case DW_FORM_addrx4: case DW_FORM_ref_sup4:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 4};
-    case DW_FORM_data8: case DW_FORM_ref8: case DW_FORM_ref_sig8: case DW_FORM_ref_sup8:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 8};
-    case DW_FORM_data16:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = 16};
-    case DW_FORM_addr:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = abbreviations->address_size};
-    case DW_FORM_ref_addr:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = abbreviations->reference_size};
-    case DW_FORM_strp: case DW_FORM_sec_offset: case DW_FORM_line_strp: case DW_FORM_strp_sup:
-    case DW_FORM_GNU_ref_alt: case DW_FORM_GNU_strp_alt:
-        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = abbreviations->offset_size};
-    case DW_FORM_sdata: case DW_FORM_udata: case DW_FORM_ref_udata: case DW_FORM_strx: case DW_FORM_addrx:
-    case DW_FORM_loclistx: case DW_FORM_rnglistx: case DW_FORM_GNU_addr_index: case DW_FORM_GNU_str_index:
+    if (form == DW_FORM_GNU_addr_index || form == DW_FORM_GNU_str_index) {
         return (struct ca_abbreviation_step){.kind = STEP_ULEB};
-    case DW_FORM_string:
-        return (struct ca_abbreviation_step){.kind = STEP_STRING};
-    case DW_FORM_block1:
-        return (struct ca_abbreviation_step){.kind = STEP_BLOCK1};
-    case DW_FORM_block2:
-        return (struct ca_abbreviation_step){.kind = STEP_BLOCK2};
-    case DW_FORM_block4:
-        return (struct ca_abbreviation_step){.kind = STEP_BLOCK4};
-    case DW_FORM_block: case DW_FORM_exprloc:
-        return (struct ca_abbreviation_step){.kind = STEP_BLOCK_ULEB};
-    case DW_FORM_indirect:
-        return (struct ca_abbreviation_step){.kind = STEP_INDIRECT};
-    default:
+    }
+    if (form == DW_FORM_GNU_ref_alt || form == DW_FORM_GNU_strp_alt) {
+        return (struct ca_abbreviation_step){.kind = STEP_FIXED, .size = abbreviations->offset_size};
+    }
+    if (form >= sizeof(forms) / sizeof(*forms)) {
         return (struct ca_abbreviation_step){.kind = STEP_UNKNOWN};
     }
+    struct ca_abbreviation_step step = {.kind = forms[form].kind, .size = forms[form].size};
+    step.size = step.size == ADDRESS_SIZE     ? abbreviations->address_size
+                : step.size == OFFSET_SIZE    ? abbreviations->offset_size
+                : step.size == REFERENCE_SIZE ? abbreviations->reference_size
+                                              : step.size;
+    return step;
 }
 
-static bool step_add(struct ca_abbreviations *abbreviations, struct ca_abbreviation *item, struct ca_abbreviation_step step)
+static bool step_add(struct ca_abbreviations *abbreviations, struct ca_abbreviation *item,
+                     struct ca_abbreviation_step step)
 {
     if (step.kind == STEP_FIXED && item->step_count > 0) {
         struct ca_abbreviation_step *last = &abbreviations->steps[abbreviations->step_count - 1];
@@ -102,9 +138,10 @@ static bool step_add(struct ca_abbreviations *abbreviations, struct ca_abbreviat
 
 static enum ca_attribute attribute_of(unsigned name)
 {
-    return name == DW_AT_low_pc ? CA_ATTRIBUTE_LOW
+    return name == DW_AT_low_pc    ? CA_ATTRIBUTE_LOW
            : name == DW_AT_high_pc ? CA_ATTRIBUTE_HIGH
-           : name == DW_AT_ranges ? CA_ATTRIBUTE_RANGES : CA_ATTRIBUTE_COUNT;
+           : name == DW_AT_ranges  ? CA_ATTRIBUTE_RANGES
+                                   : CA_ATTRIBUTE_COUNT;
 }
 
 /* Whether places are asked for in entries with this tag (see ca_scopes_read). */
@@ -132,7 +169,8 @@ static bool abbreviation_add(struct ca_abbreviations *abbreviations, Dwarf_Abbre
         }
         enum ca_attribute attribute = attribute_of(name);
         if (attribute != CA_ATTRIBUTE_COUNT && tag_has_places(item->tag)) {
-            struct ca_abbreviation_step place = {.kind = STEP_PLACE, .form = (uint16_t)form, .size = attribute};
+            struct ca_abbreviation_step place = {
+                .kind = STEP_PLACE, .form = (uint16_t)form, .size = attribute};
             if (!step_add(abbreviations, item, place)) {
                 return false;
             }
@@ -155,8 +193,8 @@ bool ca_abbreviations_read(struct ca_abbreviations *abbreviations, Dwarf_Die *un
 {
     Dwarf_Die ignored;
     Dwarf_Half version = 0;
-    if (!dwarf_cu_die(unit->cu, &ignored, &version, NULL, &abbreviations->address_size, &abbreviations->offset_size, NULL,
-                      NULL)) {
+    if (!dwarf_cu_die(unit->cu, &ignored, &version, NULL, &abbreviations->address_size,
+                      &abbreviations->offset_size, NULL, NULL)) {
         return true;
     }
     abbreviations->reference_size = version <= 2 ? abbreviations->address_size : abbreviations->offset_size;
@@ -172,7 +210,8 @@ bool ca_abbreviations_read(struct ca_abbreviations *abbreviations, Dwarf_Die *un
             return false;
         }
         size_t count = abbreviations->count;
-        sorted = sorted && (count < 2 || abbreviations->items[count - 2].code < abbreviations->items[count - 1].code);
+        sorted = sorted &&
+                 (count < 2 || abbreviations->items[count - 2].code < abbreviations->items[count - 1].code);
         offset += size;
     }
     if (!sorted) {
@@ -181,7 +220,8 @@ bool ca_abbreviations_read(struct ca_abbreviations *abbreviations, Dwarf_Die *un
     return true;
 }
 
-const struct ca_abbreviation *ca_abbreviation_find(const struct ca_abbreviations *abbreviations, uint64_t code)
+const struct ca_abbreviation *ca_abbreviation_find(const struct ca_abbreviations *abbreviations,
+                                                   uint64_t code)
 {
     const struct ca_abbreviation *items = abbreviations->items;
     if (code - 1 < abbreviations->count && items[code - 1].code == code) {
@@ -212,7 +252,8 @@ static const unsigned char *bytes_skip(const unsigned char *bytes, const unsigne
 }
 
 /* A block whose count has count_size bytes. */
-static const unsigned char *block_skip(const unsigned char *bytes, const unsigned char *end, size_t count_size)
+static const unsigned char *block_skip(const unsigned char *bytes, const unsigned char *end,
+                                       size_t count_size)
 {
     if ((size_t)(end - bytes) < count_size) {
         return NULL;
@@ -222,8 +263,9 @@ static const unsigned char *block_skip(const unsigned char *bytes, const unsigne
     return bytes_skip(bytes + count_size, end, count);
 }
 
-static const unsigned char *step_skip(const struct ca_abbreviations *abbreviations, struct ca_abbreviation_step step,
-                                      const unsigned char *bytes, const unsigned char *end)
+static const unsigned char *step_skip(const struct ca_abbreviations *abbreviations,
+                                      struct ca_abbreviation_step step, const unsigned char *bytes,
+                                      const unsigned char *end)
 {
     uint64_t number;
     switch ((enum step_kind)step.kind) {
@@ -257,9 +299,9 @@ static const unsigned char *step_skip(const struct ca_abbreviations *abbreviatio
     return NULL;
 }
 
-const unsigned char *ca_entry_skip(const struct ca_abbreviations *abbreviations, const struct ca_abbreviation *abbreviation,
-                                   const unsigned char *bytes, const unsigned char *end,
-                                   struct ca_attribute_place *places)
+const unsigned char *ca_entry_skip(const struct ca_abbreviations *abbreviations,
+                                   const struct ca_abbreviation *abbreviation, const unsigned char *bytes,
+                                   const unsigned char *end, struct ca_attribute_place *places)
 {
     const struct ca_abbreviation_step *step = abbreviations->steps + abbreviation->first_step;
     for (uint32_t i = 0; i < abbreviation->step_count && bytes; i++, step++) {

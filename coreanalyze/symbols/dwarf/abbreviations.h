@@ -38,13 +38,14 @@ struct ca_abbreviations {
 bool ca_abbreviations_read(struct ca_abbreviations *abbreviations, Dwarf_Die *unit);
 void ca_abbreviations_deinit(struct ca_abbreviations *abbreviations);
 /* NULL = no such code. */
-const struct ca_abbreviation *ca_abbreviation_find(const struct ca_abbreviations *abbreviations, uint64_t code);
+const struct ca_abbreviation *ca_abbreviation_find(const struct ca_abbreviations *abbreviations,
+                                                   uint64_t code);
 
-/* Passes over an entry's attributes: from behind its code to behind its last attribute. NULL when that is not before `end`, or
- * a form is unknown. places: CA_ATTRIBUTE_COUNT elements, or NULL. */
-const unsigned char *ca_entry_skip(const struct ca_abbreviations *abbreviations, const struct ca_abbreviation *abbreviation,
-                                   const unsigned char *bytes, const unsigned char *end,
-                                   struct ca_attribute_place *places);
+/* Passes over an entry's attributes: from behind its code to behind its last attribute. NULL when that is not
+ * before `end`, or a form is unknown. places: CA_ATTRIBUTE_COUNT elements, or NULL. */
+const unsigned char *ca_entry_skip(const struct ca_abbreviations *abbreviations,
+                                   const struct ca_abbreviation *abbreviation, const unsigned char *bytes,
+                                   const unsigned char *end, struct ca_attribute_place *places);
 
 /* NULL at a number that `end` cuts or that has more than 64 bits. */
 const unsigned char *ca_uleb_read(const unsigned char *bytes, const unsigned char *end, uint64_t *ret_value);

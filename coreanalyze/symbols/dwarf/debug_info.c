@@ -12,25 +12,25 @@
 #include "scopes.h"
 
 /* Bounds for files that were made to hurt. */
-#define UNITS_MAX (1u << 24)
-#define RANGES_MAX (1u << 26)
-#define INLINE_DEPTH_MAX 1024
+#define UNITS_MAX           (1u << 24)
+#define RANGES_MAX          (1u << 26)
+#define INLINE_DEPTH_MAX    1024
 #define REFERENCE_DEPTH_MAX 16
-#define NAME_DEPTH_MAX 64
+#define NAME_DEPTH_MAX      64
 
 struct ca_unit {
     Dwarf_CU *cu;
     bool rangeless;
     bool opened;
     bool has_scopes;
-    bool qualifies;       /* the language has namespaces or classes */
+    bool qualifies; /* the language has namespaces or classes */
     struct ca_line_table lines;
     struct ca_line_header split_files;  /* of the split unit, where it has its own */
     const struct ca_line_header *files; /* that DW_AT_call_file counts in */
     struct ca_scopes scopes;
 };
 
-/* ------------------------------------------------------------------------------------------------------ index of units */
+/* ----------------------------------------------------------------------------------------- index of units */
 
 static void executable_range(Dwfl_Module *module, uint64_t *ret_low, uint64_t *ret_high)
 {
@@ -42,7 +42,8 @@ static void executable_range(Dwfl_Module *module, uint64_t *ret_low, uint64_t *r
     if (elf && elf_getphdrnum(elf, &count) == 0) {
         for (size_t i = 0; i < count; i++) {
             GElf_Phdr segment;
-            if (gelf_getphdr(elf, (int)i, &segment) && segment.p_type == PT_LOAD && (segment.p_flags & PF_X)) {
+            if (gelf_getphdr(elf, (int)i, &segment) && segment.p_type == PT_LOAD &&
+                (segment.p_flags & PF_X)) {
                 uint64_t low = segment.p_vaddr + bias, high = low + segment.p_memsz;
                 *ret_low = low < *ret_low ? low : *ret_low;
                 *ret_high = high > *ret_high ? high : *ret_high;
@@ -55,8 +56,8 @@ static void executable_range(Dwfl_Module *module, uint64_t *ret_low, uint64_t *r
     }
 }
 
-/* A function that several units define is the first one's: that is the copy which linkers keep. Of equal ranges the larger value
- * wins, so that units count downwards. */
+/* A function that several units define is the first one's: that is the copy which linkers keep. Of equal
+ * ranges the larger value wins, so that units count downwards. */
 static uint32_t unit_value(size_t unit)
 {
     return (uint32_t)(UNITS_MAX - unit);
@@ -123,7 +124,8 @@ static void rangeless_add_aranges(struct ca_debug_info *info)
         }
         const struct ca_unit *unit = ca_map_get(&info->unit_of_cu, (uintptr_t)die.cu, 0);
         if (unit && unit->rangeless && start > 0 && start >= info->low && size <= info->high - start &&
-            !ca_intervals_add(&info->intervals, start, start + size, unit_value((size_t)(unit - info->units)))) {
+            !ca_intervals_add(&info->intervals, start, start + size,
+                              unit_value((size_t)(unit - info->units)))) {
             info->pool->failed = true;
         }
     }
@@ -166,13 +168,21 @@ void ca_debug_info_close(struct ca_debug_info *info)
     *info = (struct ca_debug_info){0};
 }
 
-/* ------------------------------------------------------------------------------------------------------ one unit */
+/* ----------------------------------------------------------------------------------------------- one unit */
 
 static bool language_qualifies(int language)
 {
     switch (language) {
-    case DW_LANG_C89: case DW_LANG_C: case DW_LANG_C99: case DW_LANG_C11: case DW_LANG_ObjC: case DW_LANG_Mips_Assembler:
-    case 0x2c /* DW_LANG_C17 */: case 0x3e /* DW_LANG_C23 */: case DW_LANG_Go: case -1:
+    case DW_LANG_C89:
+    case DW_LANG_C:
+    case DW_LANG_C99:
+    case DW_LANG_C11:
+    case DW_LANG_ObjC:
+    case DW_LANG_Mips_Assembler:
+    case 0x2c /* DW_LANG_C17 */:
+    case 0x3e /* DW_LANG_C23 */:
+    case DW_LANG_Go:
+    case -1:
         return false;
     default:
         return true;
@@ -201,7 +211,8 @@ static void unit_read_scopes(struct ca_debug_info *info, struct ca_unit *unit)
     }
 }
 
-static void unit_read_lines(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, Dwarf_Die *entry)
+static void unit_read_lines(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                            Dwarf_Die *entry)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word offset = 0;
@@ -210,10 +221,13 @@ static void unit_read_lines(struct ca_debug_info *info, struct ca_unit *unit, Dw
     dwarf_cu_die(unit->cu, &(Dwarf_Die){0}, NULL, NULL, &address_size, NULL, NULL, NULL);
     bool memory = true, split = false;
     if (dwarf_formudata(dwarf_attr(die, DW_AT_stmt_list, &attribute), &offset) == 0) {
-        memory = ca_line_table_read(&unit->lines, info->dwarf, offset, address_size, directory, info->low, info->high);
+        memory = ca_line_table_read(&unit->lines, info->dwarf, offset, address_size, directory, info->low,
+                                    info->high);
     }
-    if (memory && entry->cu != die->cu && dwarf_formudata(dwarf_attr(entry, DW_AT_stmt_list, &attribute), &offset) == 0) {
-        memory = ca_line_header_read(&unit->split_files, dwarf_cu_getdwarf(entry->cu), offset, address_size, directory, &split);
+    if (memory && entry->cu != die->cu &&
+        dwarf_formudata(dwarf_attr(entry, DW_AT_stmt_list, &attribute), &offset) == 0) {
+        memory = ca_line_header_read(&unit->split_files, dwarf_cu_getdwarf(entry->cu), offset, address_size,
+                                     directory, &split);
     }
     unit->files = split ? &unit->split_files : &unit->lines.header;
     info->pool->failed = info->pool->failed || !memory;
@@ -253,12 +267,14 @@ static struct ca_unit *unit_find(struct ca_debug_info *info, uint64_t address)
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------ files and lines */
+/* ---------------------------------------------------------------------------------------- files and lines */
 
 /* A relative directory counts from the compilation directory, which is the first. */
-static void name_build(struct ca_text *text, const struct ca_line_header *files, const struct ca_line_file *file)
+static void name_build(struct ca_text *text, const struct ca_line_header *files,
+                       const struct ca_line_file *file)
 {
-    const char *directory = file->directory < files->directory_count ? files->directories[file->directory] : NULL;
+    const char *directory =
+        file->directory < files->directory_count ? files->directories[file->directory] : NULL;
     if (file->name[0] != '/' && directory) {
         if (directory[0] != '/' && file->directory > 0 && files->directories[0]) {
             ca_text_add(text, files->directories[0]);
@@ -299,7 +315,8 @@ static void line_set(struct ca_line *line, const char *filename, uint64_t lineno
     }
 }
 
-static void line_of_row(struct ca_debug_info *info, const struct ca_unit *unit, uint64_t address, struct ca_line *line)
+static void line_of_row(struct ca_debug_info *info, const struct ca_unit *unit, uint64_t address,
+                        struct ca_line *line)
 {
     const struct ca_line_row *row = ca_line_table_find(&unit->lines, address);
     if (row && row->line > 0) {
@@ -308,7 +325,8 @@ static void line_of_row(struct ca_debug_info *info, const struct ca_unit *unit, 
 }
 
 /* Where an inlined call stands in the source. */
-static void line_of_call(struct ca_debug_info *info, const struct ca_unit *unit, Dwarf_Die *call, struct ca_line *line)
+static void line_of_call(struct ca_debug_info *info, const struct ca_unit *unit, Dwarf_Die *call,
+                         struct ca_line *line)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word file, lineno;
@@ -318,13 +336,14 @@ static void line_of_call(struct ca_debug_info *info, const struct ca_unit *unit,
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ functions */
+/* ---------------------------------------------------------------------------------------------- functions */
 
 /* The entry that a concrete one is an instance or the definition of; false when there is none. */
 static bool entry_origin(Dwarf_Die *die, Dwarf_Die *ret_origin)
 {
     Dwarf_Attribute attribute;
-    return (dwarf_attr(die, DW_AT_abstract_origin, &attribute) || dwarf_attr(die, DW_AT_specification, &attribute)) &&
+    return (dwarf_attr(die, DW_AT_abstract_origin, &attribute) ||
+            dwarf_attr(die, DW_AT_specification, &attribute)) &&
            dwarf_formref_die(&attribute, ret_origin) != NULL;
 }
 
@@ -341,10 +360,12 @@ static const char *entry_linkage_name(Dwarf_Die *die)
     return name ? name : entry_string(die, DW_AT_MIPS_linkage_name);
 }
 
-static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth);
+static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                                 unsigned depth);
 
 /* What a container calls itself; NULL: leave it out. */
-static const char *container_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+static const char *container_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                                  unsigned depth)
 {
     int tag = dwarf_tag(die);
     if (tag == DW_TAG_subprogram) {
@@ -355,16 +376,17 @@ static const char *container_name(struct ca_debug_info *info, struct ca_unit *un
 }
 
 /* `name` behind the names of the namespaces, types and functions that hold `die`. */
-static const char *qualified_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, const char *name,
-                                  unsigned depth)
+static const char *qualified_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                                  const char *name, unsigned depth)
 {
     unit_read_scopes(info, unit);
     const struct ca_scopes *scopes = &unit->scopes;
     const char *parts[NAME_DEPTH_MAX];
     size_t count = 0;
     bool inside = die->cu == scopes->unit.cu;
-    uint32_t at = inside ? ca_scopes_container(scopes, (uint32_t)((char *)die->addr - (char *)scopes->unit.addr))
-                         : CA_NO_SCOPE;
+    uint32_t at = inside
+                      ? ca_scopes_container(scopes, (uint32_t)((char *)die->addr - (char *)scopes->unit.addr))
+                      : CA_NO_SCOPE;
     for (; at != CA_NO_SCOPE && count < NAME_DEPTH_MAX; at = scopes->containers[at].parent) {
         Dwarf_Die container = ca_scopes_entry(scopes, scopes->containers[at].entry);
         const char *part = container_name(info, unit, &container, depth);
@@ -388,7 +410,8 @@ static const char *qualified_name(struct ca_debug_info *info, struct ca_unit *un
 }
 
 /* By the linkage name where one of the entries that `die` refers to has one, else by name and place. */
-static const char *function_name_build(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+static const char *function_name_build(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                                       unsigned depth)
 {
     Dwarf_Die entry = *die, named = *die;
     const char *name = NULL;
@@ -417,7 +440,8 @@ static const char *function_name_build(struct ca_debug_info *info, struct ca_uni
     return home ? qualified_name(info, home, &named, name, depth) : ca_pool_string(info->pool, name);
 }
 
-static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die, unsigned depth)
+static const char *function_name(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *die,
+                                 unsigned depth)
 {
     Dwarf_Die origin;
     if (!entry_origin(die, &origin)) {
@@ -434,7 +458,7 @@ static const char *function_name(struct ca_debug_info *info, struct ca_unit *uni
     return name;
 }
 
-/* ------------------------------------------------------------------------------------------------------ looking up */
+/* --------------------------------------------------------------------------------------------- looking up */
 
 static size_t scope_depth(const struct ca_scopes *scopes, uint32_t scope)
 {

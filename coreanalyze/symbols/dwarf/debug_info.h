@@ -1,4 +1,5 @@
-/* debug_info.h: a module's DWARF: source positions and inlined calls of an address. Units are read when an address needs them. */
+/* debug_info.h: a module's DWARF: source positions and inlined calls of an address. Units are read when an
+ * address needs them. */
 #ifndef CA_SYMBOLS_DEBUG_INFO_H
 #define CA_SYMBOLS_DEBUG_INFO_H
 
@@ -12,8 +13,8 @@ struct ca_unit;
 
 /* Zero-initialise. Addresses are those of the ELF file. */
 struct ca_debug_info {
-    Dwarf *dwarf; /* NULL: the module has no debug information anywhere we look */
-    Dwarf_Addr bias; /* address in the ELF file = bias + address in the DWARF */
+    Dwarf *dwarf;       /* NULL: the module has no debug information anywhere we look */
+    Dwarf_Addr bias;    /* address in the ELF file = bias + address in the DWARF */
     uint64_t low, high; /* executable segments, in the DWARF's addresses */
     struct ca_unit *units;
     size_t unit_count, unit_capacity;
@@ -38,8 +39,8 @@ bool ca_debug_info_open(struct ca_debug_info *info, Dwfl_Module *module, struct 
                         const struct ca_source_map *source_map);
 void ca_debug_info_close(struct ca_debug_info *info);
 
-/* Innermost first, from the pool; the last one is the physical function. *ret_count is 0 when the DWARF knows nothing of the
- * address (NULL then), or when memory runs out (pool->failed). */
+/* Innermost first, from the pool; the last one is the physical function. *ret_count is 0 when the DWARF knows
+ * nothing of the address (NULL then), or when memory runs out (pool->failed). */
 struct ca_line *ca_debug_info_find(struct ca_debug_info *info, uint64_t address, size_t *ret_count);
 
 #endif

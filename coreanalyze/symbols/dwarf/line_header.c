@@ -53,7 +53,8 @@ bool ca_line_file_add(struct ca_line_header *header, const char *name, struct ca
 }
 
 /* DWARF 2 to 4: both lists end with an empty name. */
-static bool lists_read(struct ca_line_header *header, struct ca_reader *reader, const char *compilation_directory)
+static bool lists_read(struct ca_line_header *header, struct ca_reader *reader,
+                       const char *compilation_directory)
 {
     if (!directory_add(header, compilation_directory) || !file_add(header, NULL, 0)) {
         return false;
@@ -71,10 +72,10 @@ static bool lists_read(struct ca_line_header *header, struct ca_reader *reader, 
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ DWARF 5 */
+/* ------------------------------------------------------------------------------------------------ DWARF 5 */
 
-static const char *string_read(const struct ca_line_header *header, struct ca_reader *reader, const struct strings *strings,
-                               unsigned form)
+static const char *string_read(const struct ca_line_header *header, struct ca_reader *reader,
+                               const struct strings *strings, unsigned form)
 {
     switch (form) {
     case DW_FORM_string:
@@ -115,7 +116,10 @@ static void column_skip(const struct ca_line_header *header, struct ca_reader *r
     case DW_FORM_string:
         ca_read_string(reader);
         break;
-    case DW_FORM_line_strp: case DW_FORM_strp: case DW_FORM_sec_offset: case DW_FORM_strp_sup:
+    case DW_FORM_line_strp:
+    case DW_FORM_strp:
+    case DW_FORM_sec_offset:
+    case DW_FORM_strp_sup:
         ca_read_skip(reader, header->offset_size);
         break;
     case DW_FORM_data16:
@@ -154,7 +158,8 @@ static size_t columns_read(struct ca_reader *reader, struct column *columns)
 }
 
 /* A table of directories or of files. */
-static bool table_read(struct ca_line_header *header, struct ca_reader *reader, const struct strings *strings, bool files)
+static bool table_read(struct ca_line_header *header, struct ca_reader *reader, const struct strings *strings,
+                       bool files)
 {
     struct column columns[COLUMNS_MAX];
     size_t column_count = columns_read(reader, columns);
@@ -181,10 +186,12 @@ static bool table_read(struct ca_line_header *header, struct ca_reader *reader, 
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ header */
+/* ------------------------------------------------------------------------------------------------- header */
 
-/* From the length to the standard opcodes' operand counts. Returns what follows up to the program, which it sets. */
-static struct ca_reader fixed_part_read(struct ca_line_header *header, struct ca_reader reader, uint8_t address_size)
+/* From the length to the standard opcodes' operand counts. Returns what follows up to the program, which it
+ * sets. */
+static struct ca_reader fixed_part_read(struct ca_line_header *header, struct ca_reader reader,
+                                        uint8_t address_size)
 {
     uint64_t size = ca_read_fixed(&reader, 4);
     header->offset_size = size == UINT32_MAX ? 8 : 4;
@@ -224,7 +231,8 @@ bool ca_line_header_read(struct ca_line_header *header, Dwarf *dwarf, uint64_t o
     reader = fixed_part_read(header, reader, address_size);
     bool memory;
     if (header->version >= 5 && !reader.failed) {
-        struct strings strings = {ca_section_find(dwarf, "line_str", NULL), ca_section_find(dwarf, "str", NULL)};
+        struct strings strings = {ca_section_find(dwarf, "line_str", NULL),
+                                  ca_section_find(dwarf, "str", NULL)};
         memory = table_read(header, &reader, &strings, false) && table_read(header, &reader, &strings, true);
     } else {
         memory = reader.failed || lists_read(header, &reader, compilation_directory);

@@ -46,7 +46,8 @@ static void row_add(struct machine *machine)
         return;
     }
     size_t row = table->row_count++;
-    machine->sorted = machine->sorted && (row == machine->first || table->rows[row - 1].address <= machine->address);
+    machine->sorted =
+        machine->sorted && (row == machine->first || table->rows[row - 1].address <= machine->address);
     table->rows[row] = (struct ca_line_row){
         .address = machine->address,
         .line = machine->line <= INT32_MAX ? (uint32_t)machine->line : 0,
@@ -69,7 +70,8 @@ static void sequence_end(struct machine *machine)
         qsort(table->rows + machine->first, count, sizeof(*table->rows), rows_compare);
     }
     uint64_t low = count > 0 ? table->rows[machine->first].address : 0;
-    if (count == 0 || low == 0 || low < machine->low || machine->address > machine->high || low >= machine->address) {
+    if (count == 0 || low == 0 || low < machine->low || machine->address > machine->high ||
+        low >= machine->address) {
         table->row_count = machine->first;
     } else if (!CA_GROW(table->sequences, table->sequence_capacity, table->sequence_count + 1)) {
         machine->out_of_memory = true;
@@ -181,7 +183,8 @@ bool ca_line_table_read(struct ca_line_table *table, Dwarf *dwarf, uint64_t offs
     }
     struct machine machine = {.table = table, .reader = table->header.program, .low = low, .high = high};
     machine_reset(&machine);
-    while (good && machine.reader.next < machine.reader.end && !machine.reader.failed && !machine.out_of_memory) {
+    while (good && machine.reader.next < machine.reader.end && !machine.reader.failed &&
+           !machine.out_of_memory) {
         unsigned opcode = (unsigned)ca_read_fixed(&machine.reader, 1);
         if (opcode >= table->header.opcode_base) {
             special_opcode(&machine, opcode - table->header.opcode_base);
@@ -225,5 +228,7 @@ const struct ca_line_row *ca_line_table_find(const struct ca_line_table *table, 
         }
     }
     const struct ca_line_sequence *sequence = low > 0 ? &table->sequences[low - 1] : NULL;
-    return sequence && address < sequence->high ? row_find(table->rows + sequence->first, sequence->count, address) : NULL;
+    return sequence && address < sequence->high
+               ? row_find(table->rows + sequence->first, sequence->count, address)
+               : NULL;
 }

@@ -10,7 +10,7 @@
 #include "sections.h"
 
 /* Bounds for files that were made to hurt. */
-#define DEPTH_MAX 4096
+#define DEPTH_MAX  4096
 #define RANGES_MAX (1u << 24)
 
 /* What encloses the entries at one depth. */
@@ -38,7 +38,7 @@ void ca_scopes_deinit(struct ca_scopes *scopes)
     *scopes = (struct ca_scopes){0};
 }
 
-/* ------------------------------------------------------------------------------------------------------ bounds */
+/* ------------------------------------------------------------------------------------------------- bounds */
 
 /* The bytes of the unit's entries; false when they cannot be had. */
 static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, const unsigned char **ret_end)
@@ -47,7 +47,8 @@ static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, 
     Dwarf *dwarf = dwarf_cu_getdwarf(die.cu);
     Dwarf_Off unit_offset = dwarf_dieoffset(&die) - dwarf_cuoffset(&die), next = 0;
     size_t header_size;
-    if (!dwarf || dwarf_next_unit(dwarf, unit_offset, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) != 0) {
+    if (!dwarf ||
+        dwarf_next_unit(dwarf, unit_offset, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) != 0) {
         return false;
     }
     const unsigned char *base = (const unsigned char *)die.addr - dwarf_dieoffset(&die);
@@ -62,7 +63,7 @@ static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, 
     return *ret_first < *ret_end && *ret_end - *ret_first < (ptrdiff_t)UINT32_MAX;
 }
 
-/* ------------------------------------------------------------------------------------------------------ ranges */
+/* ------------------------------------------------------------------------------------------------- ranges */
 
 static void range_add(struct walk *walk, uint64_t low, uint64_t high, uint32_t scope)
 {
@@ -76,10 +77,11 @@ static void range_add(struct walk *walk, uint64_t low, uint64_t high, uint32_t s
 /* A constant or address of 1 to 8 bytes. */
 static bool number_read(const struct walk *walk, const struct ca_attribute_place *place, uint64_t *ret_number)
 {
-    size_t size = place->form == DW_FORM_data1 ? 1
-                  : place->form == DW_FORM_data2 ? 2
-                  : place->form == DW_FORM_data4 ? 4
-                  : place->form == DW_FORM_data8 || place->form == DW_FORM_addr ? 8 : 0;
+    size_t size = place->form == DW_FORM_data1                                  ? 1
+                  : place->form == DW_FORM_data2                                ? 2
+                  : place->form == DW_FORM_data4                                ? 4
+                  : place->form == DW_FORM_data8 || place->form == DW_FORM_addr ? 8
+                                                                                : 0;
     if (size > 0) {
         *ret_number = 0;
         memcpy(ret_number, place->bytes, size);
@@ -92,10 +94,12 @@ static bool number_read(const struct walk *walk, const struct ca_attribute_place
 static void ranges_add(struct walk *walk, const struct ca_attribute_place *places, const unsigned char *entry,
                        uint32_t scope)
 {
-    const struct ca_attribute_place *low_place = &places[CA_ATTRIBUTE_LOW], *high_place = &places[CA_ATTRIBUTE_HIGH];
+    const struct ca_attribute_place *low_place = &places[CA_ATTRIBUTE_LOW],
+                                    *high_place = &places[CA_ATTRIBUTE_HIGH];
     uint64_t low, high;
     if (walk->abbreviations.address_size == 8 && low_place->bytes && high_place->bytes &&
-        low_place->form == DW_FORM_addr && number_read(walk, low_place, &low) && number_read(walk, high_place, &high)) {
+        low_place->form == DW_FORM_addr && number_read(walk, low_place, &low) &&
+        number_read(walk, high_place, &high)) {
         range_add(walk, low, high_place->form == DW_FORM_addr ? high : low + high, scope);
         return;
     }
@@ -110,21 +114,27 @@ static void ranges_add(struct walk *walk, const struct ca_attribute_place *place
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ walking */
+/* ------------------------------------------------------------------------------------------------ walking */
 
 static bool tag_is_container(unsigned tag)
 {
     switch (tag) {
-    case DW_TAG_namespace: case DW_TAG_class_type: case DW_TAG_structure_type: case DW_TAG_union_type:
-    case DW_TAG_interface_type: case DW_TAG_enumeration_type: case DW_TAG_module: case DW_TAG_subprogram:
+    case DW_TAG_namespace:
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_union_type:
+    case DW_TAG_interface_type:
+    case DW_TAG_enumeration_type:
+    case DW_TAG_module:
+    case DW_TAG_subprogram:
         return true;
     default:
         return false;
     }
 }
 
-static uint32_t scope_add(struct walk *walk, unsigned tag, uint32_t around, const struct ca_attribute_place *places,
-                          const unsigned char *entry)
+static uint32_t scope_add(struct walk *walk, unsigned tag, uint32_t around,
+                          const struct ca_attribute_place *places, const unsigned char *entry)
 {
     struct ca_scopes *scopes = walk->scopes;
     if (!places[CA_ATTRIBUTE_LOW].bytes && !places[CA_ATTRIBUTE_RANGES].bytes) {
@@ -197,7 +207,8 @@ static void walk_entries(struct walk *walk)
             level_pop(walk, next);
             continue;
         }
-        const struct ca_abbreviation *abbreviation = next ? ca_abbreviation_find(&walk->abbreviations, code) : NULL;
+        const struct ca_abbreviation *abbreviation =
+            next ? ca_abbreviation_find(&walk->abbreviations, code) : NULL;
         if (!abbreviation) {
             return;
         }
@@ -237,7 +248,7 @@ bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t lo
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------------ looking up */
+/* --------------------------------------------------------------------------------------------- looking up */
 
 uint32_t ca_scopes_find(const struct ca_scopes *scopes, uint64_t address)
 {

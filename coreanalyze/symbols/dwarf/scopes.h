@@ -1,8 +1,8 @@
 /* scopes.h: the functions and inlined calls of one DWARF unit, by address, read in one pass over its entries.
  *
- * libdw's own way (dwarf_getscopes) walks the unit again for every address; where entries have no DW_AT_sibling (clang), finding
- * a sibling walks the children. This reads every entry once, decodes nothing but the ranges of subprograms and inlined
- * subroutines, and leaves names to whoever needs them.
+ * libdw's own way (dwarf_getscopes) walks the unit again for every address; where entries have no
+ * DW_AT_sibling (clang), finding a sibling walks the children. This reads every entry once, decodes nothing
+ * but the ranges of subprograms and inlined subroutines, and leaves names to whoever needs them.
  */
 #ifndef CA_SYMBOLS_SCOPES_H
 #define CA_SYMBOLS_SCOPES_H
@@ -30,13 +30,13 @@ struct ca_scopes {
     Dwarf_Die unit; /* the entry that offsets count from: of the split unit where there is one */
     struct ca_scope *items;
     size_t count, capacity;
-    struct ca_intervals intervals; /* values: indexes of items */
+    struct ca_intervals intervals;   /* values: indexes of items */
     struct ca_container *containers; /* in order of entry */
     size_t container_count, container_capacity;
 };
 
-/* Ranges are those of the DWARF file; ones outside [low, high) are of code that the linker removed. An entry that cannot be
- * read ends the pass: what was found before it stays. False when out of memory. */
+/* Ranges are those of the DWARF file; ones outside [low, high) are of code that the linker removed. An entry
+ * that cannot be read ends the pass: what was found before it stays. False when out of memory. */
 bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t low, uint64_t high);
 void ca_scopes_deinit(struct ca_scopes *scopes);
 

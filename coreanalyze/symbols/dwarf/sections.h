@@ -1,4 +1,5 @@
-/* sections.h: a DWARF file's sections as bytes. libdw hands out what it has parsed, not where that came from. */
+/* sections.h: a DWARF file's sections as bytes. libdw hands out what it has parsed, not where that came from.
+ */
 #ifndef CA_SYMBOLS_DWARF_SECTIONS_H
 #define CA_SYMBOLS_DWARF_SECTIONS_H
 
@@ -11,13 +12,15 @@ struct ca_section {
     size_t size;
 };
 
-/* The section .debug_NAME, .zdebug_NAME or .debug_NAME.dwo, decompressed; where `start` is not NULL, the one that starts there. */
+/* The section .debug_NAME, .zdebug_NAME or .debug_NAME.dwo, decompressed; where `start` is not NULL, the one
+ * that starts there. */
 struct ca_section ca_section_find(Dwarf *dwarf, const char *name, const unsigned char *start);
 
 /* The string at an offset; NULL when it is not in the section, or does not end there. */
 const char *ca_section_string(const struct ca_section *section, uint64_t offset);
 
-/* What is still to be read. Reading past the end gives 0 and sets `failed`, and so does all reading after that. */
+/* What is still to be read. Reading past the end gives 0 and sets `failed`, and so does all reading after
+ * that. */
 struct ca_reader {
     const unsigned char *next, *end;
     bool failed;
