@@ -42,8 +42,7 @@ struct ca_symbolizer {
     struct result unknown;
 };
 
-/* ------------------------------------------------------------------------------------------------------ life
- */
+/* --------------------------------------------------------------------------------------------------- life */
 
 static bool source_map_copy(struct ca_symbolizer *symbolizer, const struct ca_symbol_options *options)
 {
