@@ -50,7 +50,8 @@ int main(int argc, char **argv)
     const char *terminal = getenv("TERM");
     struct ca_output output = {
         .write = write_stream,
-        .color = isatty(STDOUT_FILENO) && !(no_color && no_color[0]) && terminal && strcmp(terminal, "dumb") != 0,
+        .color =
+            isatty(STDOUT_FILENO) && !(no_color && no_color[0]) && terminal && strcmp(terminal, "dumb") != 0,
         .columns = terminal_columns(),
     };
     enum ca_status status = ca_command_run(NULL, argc > 0 ? argc : 1, words, &output);

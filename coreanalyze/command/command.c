@@ -10,10 +10,10 @@
 struct command {
     const char *name;
     enum ca_command_bit bit;
-    size_t sources;         /* operands it reads; one less when the caller gives the target */
-    bool writes;            /* one more operand, the last: the file that it writes */
-    const char *operands;   /* as usage lines name them */
-    const char *summary;    /* in the list of commands */
+    size_t sources;          /* operands it reads; one less when the caller gives the target */
+    bool writes;             /* one more operand, the last: the file that it writes */
+    const char *operands;    /* as usage lines name them */
+    const char *summary;     /* in the list of commands */
     const char *description; /* in its own help */
     bool (*run)(struct ca_run *run, struct ca_error **ret_error);
 };
@@ -24,17 +24,24 @@ static const struct command commands[] = {
     {"top", CA_FOR_TOP, 1, false, "SOURCE", "statistics, largest first",
      "Groups live blocks by where they were allocated and lists the groups, largest first.", ca_run_top},
     {"diff", CA_FOR_DIFF, 2, false, "OLD NEW", "what changed from one source to another",
-     "Compares what two sources hold, group by group, and lists the groups by how much they changed.", ca_run_diff},
+     "Compares what two sources hold, group by group, and lists the groups by how much they changed.",
+     ca_run_diff},
     {"traces", CA_FOR_TRACES, 1, false, "SOURCE", "every live block with its traceback",
      "Lists every live block: domain, size, address, traceback.", ca_run_traces},
     {"info", CA_FOR_INFO, 1, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
-     "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own memory, modules, "
-     "operations in flight, coverage.",
+     "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own "
+     "memory, modules, operations in flight, coverage.",
      ca_run_info},
     {"save", CA_FOR_SAVE, 1, true, "SOURCE FILE", "write a snapshot file, readable without the program",
-     "Writes what a process held to FILE (NAME.pb.gz), with all names in it: a profile in pprof's format, which every command that "
-     "takes a SOURCE reads, on any machine.",
+     "Writes what a process held to FILE (NAME.pb.gz), with all names in it: a profile in pprof's format, "
+     "which every command that takes a SOURCE reads, on any machine.",
      ca_run_save},
+};
+
+/* Targets that the caller has: they stand for the last operands. */
+struct given {
+    struct ca_target *const *targets;
+    size_t count;
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
@@ -59,7 +66,7 @@ const char *ca_version(void)
     return TM_VERSION;
 }
 
-/* ---------------------------------------------------------------------------------------------- messages */
+/* ----------------------------------------------------------------------------------------------- messages */
 
 /* Messages hold paths and names from the target and from the user: they are escaped as a whole. */
 static void message_write(const struct ca_output *output, const char *message)
@@ -90,7 +97,7 @@ void ca_message_print(const struct ca_output *output, const char *format, ...)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------- help */
+/* --------------------------------------------------------------------------------------------------- help */
 
 static void write_text(const struct ca_output *output, struct ca_text *text)
 {
@@ -142,10 +149,11 @@ static enum ca_status run_help(int argc, const char *const *argv, const struct c
     return CA_COMPLETE;
 }
 
-/* ---------------------------------------------------------------------------------------------- targets */
+/* ------------------------------------------------------------------------------------------------ targets */
 
 /* What the command line says about symbols, over what is set already. Borrows from both. */
-static struct ca_symbol_options symbols_merge(const struct ca_options *options, const struct ca_symbol_options *set)
+static struct ca_symbol_options symbols_merge(const struct ca_options *options,
+                                              const struct ca_symbol_options *set)
 {
     struct ca_symbol_options symbols = *set;
     symbols.sysroot = options->sysroot ? options->sysroot : symbols.sysroot;
@@ -168,7 +176,8 @@ static void symbols_deinit(struct ca_symbol_options *symbols)
 }
 
 /* Copies; ended by symbols_deinit, also after an error. */
-static bool symbols_copy(struct ca_symbol_options *copy, const struct ca_symbol_options *from, struct ca_error **ret_error)
+static bool symbols_copy(struct ca_symbol_options *copy, const struct ca_symbol_options *from,
+                         struct ca_error **ret_error)
 {
     *copy = (struct ca_symbol_options){0};
     char **map = calloc(from->source_map_count + 1, sizeof *map);
@@ -193,20 +202,24 @@ static bool operands_check(const struct command *command, const struct ca_option
 {
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
-        const char *what = command->writes              ? "a core or snapshot file and a file to write"
-                           : wanted > 1                 ? "two core or snapshot files"
+        const char *what = command->writes               ? "a core or snapshot file and a file to write"
+                           : wanted > 1                  ? "two core or snapshot files"
                            : command->bit == CA_FOR_INFO ? "a core file"
                                                          : "a core or snapshot file";
         bool given = wanted < command->sources + command->writes; /* by the caller: one operand is left */
-        return ca_fail(ret_error, CA_USAGE, "%s expected: %s", given && command->writes ? "a file to write" : what,
-                       !given ? command->operands : command->writes ? "FILE" : "OLD");
+        return ca_fail(ret_error, CA_USAGE, "%s expected: %s",
+                       given && command->writes ? "a file to write" : what,
+                       !given            ? command->operands
+                       : command->writes ? "FILE"
+                                         : "OLD");
     }
     if (options->operands.count == wanted) {
         return true;
     }
     if (command->bit == CA_FOR_REPORT) {
         if (command_find(operands[0])) {
-            return ca_fail(ret_error, CA_USAGE, "the command comes first: coreanalyze %s [OPTION...]", operands[0]);
+            return ca_fail(ret_error, CA_USAGE, "the command comes first: coreanalyze %s [OPTION...]",
+                           operands[0]);
         }
         if (!strchr(operands[0], '/') && access(operands[0], F_OK) != 0) {
             return ca_fail(ret_error, CA_USAGE, "there is no command '%s'", operands[0]);
@@ -227,11 +240,12 @@ static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------- running */
+/* ------------------------------------------------------------------------------------------------ running */
 
 static bool color_wanted(const struct ca_options *options, const struct ca_output *output)
 {
-    return options->color == CA_COLOR_ALWAYS || (options->color == CA_COLOR_AUTO && output->color && !options->output);
+    return options->color == CA_COLOR_ALWAYS ||
+           (options->color == CA_COLOR_AUTO && output->color && !options->output);
 }
 
 static bool run_opened(struct ca_run *run, const struct command *command, struct ca_error **ret_error)
@@ -246,18 +260,21 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
     return ca_sink_commit(&run->sink, ret_error);
 }
 
-/* With a target that the caller keeps: other places for symbols hold for this command line only. */
-static bool run_given(struct ca_run *run, const struct command *command, struct ca_target *given, struct ca_error **ret_error)
+/* Runs the command with the targets from given[0] on as the command line's options for symbols say; those that the caller keeps are then
+ * as before. */
+static bool run_given(struct ca_run *run, const struct command *command, const struct given *all, size_t next,
+                      struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
-    if (!options->sysroot && !options->debug_directory && !options->source_map.count) {
+    if (next == all->count || (!options->sysroot && !options->debug_directory && !options->source_map.count)) {
         return run_opened(run, command, ret_error);
     }
+    struct ca_target *given = all->targets[next];
     struct ca_symbol_options before;
     bool done = symbols_copy(&before, ca_target_symbols(given), ret_error);
     if (done) {
         struct ca_symbol_options symbols = symbols_merge(options, &before);
-        done = ca_target_set_symbols(given, &symbols, ret_error) && run_opened(run, command, ret_error);
+        done = ca_target_set_symbols(given, &symbols, ret_error) && run_given(run, command, all, next + 1, ret_error);
         struct ca_error *ignored = NULL;
         if (!ca_target_set_symbols(given, &before, &ignored)) {
             ca_error_destroy(ignored);
@@ -267,18 +284,17 @@ static bool run_given(struct ca_run *run, const struct command *command, struct 
     return done;
 }
 
-static bool run_parsed(struct ca_run *run, const struct command *command, struct ca_target *target, size_t to_open,
-                       struct ca_error **ret_error)
+static bool run_parsed(struct ca_run *run, const struct command *command, const struct given *given,
+                       size_t to_open, struct ca_error **ret_error)
 {
     run->color = color_wanted(&run->options, run->output);
     if (!targets_open(run, to_open, ret_error)) {
         return false;
     }
-    if (!target) {
-        return run_opened(run, command, ret_error);
+    for (size_t i = 0; i < given->count; i++) {
+        run->targets[to_open + i] = given->targets[i];
     }
-    run->targets[to_open] = target;
-    return run_given(run, command, target, ret_error);
+    return run_given(run, command, given, 0, ret_error);
 }
 
 static enum ca_status status_of(const struct ca_run *run)
@@ -287,8 +303,8 @@ static enum ca_status status_of(const struct ca_run *run)
 }
 
 /* Usage errors name the command, and its help where the command line alone is wrong. */
-static enum ca_status error_report(const struct command *command, const struct ca_output *output, struct ca_error *error,
-                                   bool parsed)
+static enum ca_status error_report(const struct command *command, const struct ca_output *output,
+                                   struct ca_error *error, bool parsed)
 {
     enum ca_status status = ca_error_status(error);
     if (status == CA_USAGE) {
@@ -304,12 +320,16 @@ static enum ca_status error_report(const struct command *command, const struct c
     return status;
 }
 
-static enum ca_status command_run(const struct command *command, struct ca_target *target, int argc, const char *const *argv,
-                                  const struct ca_output *output)
+static enum ca_status command_run(const struct command *command, const struct given *given, int argc,
+                                  const char *const *argv, const struct ca_output *output)
 {
+    if (given->count > command->sources) {
+        ca_message_print(output, "%s: it takes no more than %zu sources", command->name, command->sources);
+        return CA_USAGE;
+    }
     struct ca_run run = {.command = command->name, .output = output};
     struct ca_error *error = NULL;
-    size_t to_open = command->sources - (target != NULL);
+    size_t to_open = command->sources - given->count;
     bool done = false;
     bool parsed = ca_options_parse(&run.options, command->bit, argc, argv, &error);
     if (parsed && run.options.help) {
@@ -320,22 +340,21 @@ static enum ca_status command_run(const struct command *command, struct ca_targe
         if (parsed && command->writes) {
             run.options.output = run.options.operands.items[to_open];
         }
-        done = parsed && run_parsed(&run, command, target, to_open, &error);
+        done = parsed && run_parsed(&run, command, given, to_open, &error);
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (run.targets[i] != target) {
-            ca_target_destroy(run.targets[i]);
-        }
+    for (size_t i = 0; i < to_open; i++) {
+        ca_target_destroy(run.targets[i]);
     }
     ca_options_deinit(&run.options);
     return done ? status_of(&run) : error_report(command, output, error, parsed);
 }
 
-static enum ca_status dispatch(struct ca_target *target, int argc, const char *const *argv, const struct ca_output *output)
+static enum ca_status dispatch(const struct given *given, int argc, const char *const *argv,
+                               const struct ca_output *output)
 {
     const struct command *command = argc > 0 ? command_find(argv[0]) : NULL;
     if (command) {
-        return command_run(command, target, argc, argv, output);
+        return command_run(command, given, argc, argv, output);
     }
     if (argc > 0 && strcmp(argv[0], "help") == 0) {
         return run_help(argc, argv, output);
@@ -344,10 +363,18 @@ static enum ca_status dispatch(struct ca_target *target, int argc, const char *c
     return CA_USAGE;
 }
 
-enum ca_status ca_command_run(struct ca_target *target, int argc, const char *const *argv, const struct ca_output *output)
+enum ca_status ca_command_run(struct ca_target *target, int argc, const char *const *argv,
+                              const struct ca_output *output)
 {
+    return ca_command_run_on(&target, target ? 1 : 0, argc, argv, output);
+}
+
+enum ca_status ca_command_run_on(struct ca_target *const *targets, size_t target_count, int argc,
+                                 const char *const *argv, const struct ca_output *output)
+{
+    struct given given = {targets, target_count};
     if (argc < 1 || strcmp(argv[0], "coreanalyze") != 0) {
-        return dispatch(target, argc, argv, output);
+        return dispatch(&given, argc, argv, output);
     }
     const char *first = argc > 1 ? argv[1] : "--help";
     if (argc == 2 && strcmp(first, "--version") == 0) {
@@ -357,7 +384,8 @@ enum ca_status ca_command_run(struct ca_target *target, int argc, const char *co
         return CA_COMPLETE;
     }
     if (argc < 2) {
-        ca_message_print(output, "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help");
+        ca_message_print(output,
+                         "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help");
         return CA_USAGE;
     }
     if (strcmp(first, "--help") == 0) {
@@ -365,8 +393,8 @@ enum ca_status ca_command_run(struct ca_target *target, int argc, const char *co
         return CA_COMPLETE;
     }
     if (command_find(first) || strcmp(first, "help") == 0) {
-        return dispatch(target, argc - 1, argv + 1, output);
+        return dispatch(&given, argc - 1, argv + 1, output);
     }
     /* No command: argv[0] is in the place of its name. */
-    return command_run(command_find("report"), target, argc, argv, output);
+    return command_run(command_find("report"), &given, argc, argv, output);
 }

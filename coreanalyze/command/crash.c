@@ -70,7 +70,8 @@ static void add_sender(struct ca_text *text, const siginfo_t *information, uint3
     if ((uint32_t)information->si_pid == pid) {
         ca_text_add(text, information->si_signo == SIGABRT ? ": it called abort()" : ", sent by itself");
     } else {
-        ca_text_printf(text, ", sent by process %d of user %u", (int)information->si_pid, (unsigned)information->si_uid);
+        ca_text_printf(text, ", sent by process %d of user %u", (int)information->si_pid,
+                       (unsigned)information->si_uid);
     }
 }
 
@@ -78,7 +79,8 @@ static void add_fault(struct ca_text *text, const siginfo_t *information)
 {
     uint64_t address = (uintptr_t)information->si_addr;
     if (information->si_code == SI_KERNEL) {
-        ca_text_add(text, ": the kernel names no address (a pointer that cannot be an address, or a forbidden instruction)");
+        ca_text_add(text, ": the kernel names no address (a pointer that cannot be an address, or a "
+                          "forbidden instruction)");
         return;
     }
     for (size_t i = 0; i < sizeof code_words / sizeof *code_words; i++) {
@@ -98,21 +100,25 @@ void ca_crash_add_text(struct ca_text *text, const struct ca_process *process)
     }
     bool fault = is_fault(process->signal);
     const char *name = sigabbrev_np(process->signal);
-    ca_text_add(text, fault || process->signal == SIGABRT || process->signal == SIGSYS ? "crashed with " : "received ");
+    ca_text_add(text, fault || process->signal == SIGABRT || process->signal == SIGSYS ? "crashed with "
+                                                                                       : "received ");
     if (name) {
         ca_text_printf(text, "SIG%s", name);
     } else {
         ca_text_printf(text, "signal %" PRId32, process->signal);
     }
     siginfo_t information = {0};
-    if (!process->siginfo || process->siginfo_size < offsetof(siginfo_t, si_addr) + sizeof information.si_addr) {
+    if (!process->siginfo ||
+        process->siginfo_size < offsetof(siginfo_t, si_addr) + sizeof information.si_addr) {
         return;
     }
-    memcpy(&information, process->siginfo, process->siginfo_size < sizeof information ? process->siginfo_size : sizeof information);
+    memcpy(&information, process->siginfo,
+           process->siginfo_size < sizeof information ? process->siginfo_size : sizeof information);
     if (information.si_signo != process->signal) {
         return;
     }
-    if (information.si_code == SI_USER || information.si_code == SI_TKILL || information.si_code == SI_QUEUE) {
+    if (information.si_code == SI_USER || information.si_code == SI_TKILL ||
+        information.si_code == SI_QUEUE) {
         add_sender(text, &information, process->pid);
     } else if (fault) {
         add_fault(text, &information);
@@ -127,7 +133,8 @@ bool ca_crash_location(struct ca_source *source, uint32_t *ret_tid, uint64_t *re
     size_t count;
     const struct ca_thread *threads = ca_source_threads(source, &count);
     for (size_t i = 0; i < count; i++) {
-        if ((process->signal_thread == 0 || threads[i].tid == process->signal_thread) && index < threads[i].register_count) {
+        if ((process->signal_thread == 0 || threads[i].tid == process->signal_thread) &&
+            index < threads[i].register_count) {
             *ret_tid = threads[i].tid;
             *ret_pc = threads[i].registers[index];
             return true;

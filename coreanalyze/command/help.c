@@ -1,5 +1,5 @@
-/* help.c: --help from the table of options. Not by argp_help(), which sorts options by name, obeys ARGP_HELP_FMT and complains
- * about it on the process's stderr. */
+/* help.c: --help from the table of options. Not by argp_help(), which sorts options by name, obeys
+ * ARGP_HELP_FMT and complains about it on the process's stderr. */
 #include <string.h>
 
 #include "option_table.h"
@@ -48,12 +48,13 @@ static void add_option(struct ca_text *text, const struct ca_option_spec *spec)
     add_wrapped(text, TEXT_COLUMN, TEXT_COLUMN, spec->text);
 }
 
-void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name, const char *operands,
-                     const char *description, const char *epilogue)
+void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name,
+                     const char *operands, const char *description, const char *epilogue)
 {
     ca_text_printf(text, "Usage: %s [OPTION...] %s\n", name, operands);
     add_wrapped(text, 0, 0, description);
-    for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + ca_option_count; spec++) {
+    for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + ca_option_count;
+         spec++) {
         if (!(spec->commands & command)) {
             continue;
         }

@@ -73,8 +73,9 @@ static const char *symbols_word(enum ca_module_symbols status)
 static const char *operation_word(uint32_t code)
 {
     static const char *const words[] = {
-        [TM_OPERATION_NONE] = "none",   [TM_OPERATION_ALLOCATE] = "allocate", [TM_OPERATION_FREE] = "free",
-        [TM_OPERATION_REALLOCATE] = "reallocate", [TM_OPERATION_TRACK] = "track", [TM_OPERATION_UNTRACK] = "untrack",
+        [TM_OPERATION_NONE] = "none",       [TM_OPERATION_ALLOCATE] = "allocate",
+        [TM_OPERATION_FREE] = "free",       [TM_OPERATION_REALLOCATE] = "reallocate",
+        [TM_OPERATION_TRACK] = "track",     [TM_OPERATION_UNTRACK] = "untrack",
         [TM_OPERATION_CONTROL] = "control",
     };
     return code < sizeof words / sizeof *words ? words[code] : "unknown";
@@ -99,7 +100,8 @@ static bool info_read(struct info *info, struct ca_target *target, struct ca_err
 {
     const char *file = ca_target_snapshot_file(target);
     if (file) {
-        return ca_fail(ret_error, CA_USAGE, "%s is a snapshot file, which holds traces alone; info needs a core file", file);
+        return ca_fail(ret_error, CA_USAGE,
+                       "%s is a snapshot file, which holds traces alone; info needs a core file", file);
     }
     info->source = ca_target_source(target);
     info->table = ca_target_table(target, ret_error);
@@ -127,7 +129,7 @@ static enum ca_module_symbols module_symbols(const struct info *info, uint32_t m
     return ca_symbolizer_status(info->symbolizer, module);
 }
 
-/* -------------------------------------------------------------------------------------------------- text */
+/* --------------------------------------------------------------------------------------------------- text */
 
 static void add_size_line(struct ca_text *text, const char *what, uint64_t size, const char *rest)
 {
@@ -155,8 +157,8 @@ static void add_state(struct ca_text *text, const struct info *info)
     const struct ca_process *process = ca_source_process(info->source);
     char since[32];
     time_format(since, sizeof since, root->start_time);
-    ca_text_printf(text, "layout: %" PRIu32 ".%" PRIu32 " at 0x%" PRIx64 ", found by %s\n", root->major, root->minor,
-                   info->table->address, route_word(info->table->route));
+    ca_text_printf(text, "layout: %" PRIu32 ".%" PRIu32 " at 0x%" PRIx64 ", found by %s\n", root->major,
+                   root->minor, info->table->address, route_word(info->table->route));
     ca_text_printf(text, "process: %" PRIu32, root->pid);
     if (process->program[0]) {
         ca_text_add(text, ", ");
@@ -183,7 +185,8 @@ static void add_memory(struct ca_text *text, const struct info *info)
     if (root->max_bytes) {
         add_size_line(text, "its limit", root->max_bytes, "");
     }
-    ca_text_printf(text, "tracebacks: %zu, distinct frames: %zu\n", info->table->stack_count ? info->table->stack_count - 1 : 0,
+    ca_text_printf(text, "tracebacks: %zu, distinct frames: %zu\n",
+                   info->table->stack_count ? info->table->stack_count - 1 : 0,
                    info->table->frame_count ? info->table->frame_count - 1 : 0);
     if (root->freed_count) {
         ca_text_printf(text, "freed blocks remembered: %" PRIu64 " at most\n", root->freed_count);
@@ -206,8 +209,8 @@ static void add_operations(struct ca_text *text, const struct ca_table *table)
 {
     for (size_t i = 0; i < table->in_flight_count; i++) {
         const struct ca_in_flight *operation = &table->in_flight[i];
-        ca_text_printf(text, "in flight: thread %" PRIu32 " level %" PRIu32 ": %s", operation->tid, operation->level,
-                       operation_word(operation->code));
+        ca_text_printf(text, "in flight: thread %" PRIu32 " level %" PRIu32 ": %s", operation->tid,
+                       operation->level, operation_word(operation->code));
         if (operation->address) {
             ca_text_printf(text, " 0x%" PRIx64, operation->address);
         }
@@ -247,7 +250,7 @@ static void write_text(const struct info *info, struct ca_sink *sink)
     ca_coverage_add_text(text, "coverage", info->table);
 }
 
-/* -------------------------------------------------------------------------------------------------- JSON */
+/* --------------------------------------------------------------------------------------------------- JSON */
 
 static void write_state(struct ca_json *json, const struct info *info)
 {
@@ -289,7 +292,8 @@ static void write_memory(struct ca_json *json, const struct info *info)
     ca_json_member(json, "tracer_private_memory", ca_json_unsigned(json, table->root.private_bytes));
     ca_json_member(json, "tracer_memory_limit",
                    table->root.max_bytes ? ca_json_unsigned(json, table->root.max_bytes) : NULL);
-    ca_json_member(json, "tracebacks", ca_json_unsigned(json, table->stack_count ? table->stack_count - 1 : 0));
+    ca_json_member(json, "tracebacks",
+                   ca_json_unsigned(json, table->stack_count ? table->stack_count - 1 : 0));
     ca_json_member(json, "frames", ca_json_unsigned(json, table->frame_count ? table->frame_count - 1 : 0));
     ca_json_member(json, "freed_capacity", ca_json_unsigned(json, table->root.freed_count));
     ca_json_member(json, "missed_frees", ca_json_unsigned(json, table->root.anomaly_count));

@@ -25,7 +25,8 @@ static bool side_read(struct side *side, const struct ca_options *options, struc
     if (!side->table) {
         return false;
     }
-    side->snapshot = ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
+    side->snapshot =
+        ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
     if (!side->snapshot) {
         return false;
     }
@@ -84,15 +85,17 @@ static void listing_fill(struct ca_listing *listing, const struct ca_run *run, c
 /* CPython's words for what CPython refuses, too. */
 static bool options_check(const struct ca_options *options, struct ca_error **ret_error)
 {
-    bool frames = options->by == CA_KEY_LINENO || options->by == CA_KEY_FILENAME || options->by == CA_KEY_FUNCTION ||
-                  options->by == CA_KEY_MODULE;
+    bool frames = options->by == CA_KEY_LINENO || options->by == CA_KEY_FILENAME ||
+                  options->by == CA_KEY_FUNCTION || options->by == CA_KEY_MODULE;
     if (options->cumulative != CA_CUMULATIVE_OFF && !frames) {
-        return ca_fail(ret_error, CA_USAGE, "--cumulative cannot be used with --by %s", ca_key_words[options->by]);
+        return ca_fail(ret_error, CA_USAGE, "--cumulative cannot be used with --by %s",
+                       ca_key_words[options->by]);
     }
     return true;
 }
 
-bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)
+bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *target,
+                     struct ca_error **ret_error)
 {
     *owner = (struct ca_listing_owner){0};
     struct side side = {0};
@@ -101,7 +104,8 @@ bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct 
     }
     owner->weights = side.weights;
     if (!ca_statistics_compute(side.snapshot, side.weights, side.weight_count, (enum ca_key)run->options.by,
-                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics, ret_error)) {
+                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics,
+                               ret_error)) {
         return false;
     }
     listing_fill(&owner->listing, run, &side);
@@ -113,7 +117,8 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
 {
     *owner = (struct ca_listing_owner){0};
     struct side old_side = {0}, new_side = {0};
-    if (!options_check(&run->options, ret_error) || !side_read(&old_side, &run->options, old_target, ret_error)) {
+    if (!options_check(&run->options, ret_error) ||
+        !side_read(&old_side, &run->options, old_target, ret_error)) {
         return false;
     }
     owner->old_weights = old_side.weights;
@@ -123,7 +128,8 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
     owner->weights = new_side.weights;
     if (!ca_statistics_compare(new_side.snapshot, new_side.weights, new_side.weight_count, old_side.snapshot,
                                old_side.weights, old_side.weight_count, (enum ca_key)run->options.by,
-                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics, ret_error)) {
+                               (enum ca_cumulative)run->options.cumulative, &owner->listing.statistics,
+                               ret_error)) {
         return false;
     }
     struct ca_listing *listing = &owner->listing;
@@ -145,20 +151,21 @@ void ca_listing_deinit(struct ca_listing_owner *owner)
     *owner = (struct ca_listing_owner){0};
 }
 
-/* ------------------------------------------------------------------------------------------------- writing */
+/* ------------------------------------------------------------------------------------------------ writing */
 
 static void fail_over_check(const struct ca_listing *listing, struct ca_run *run)
 {
     uint64_t allowed = run->options.fail_over.value;
     const struct ca_sum *total = &listing->total;
-    run->over = run->options.fail_over.given && (listing->diff ? total->size_diff > (__int128)allowed : total->size > allowed);
+    run->over = run->options.fail_over.given &&
+                (listing->diff ? total->size_diff > (__int128)allowed : total->size > allowed);
     if (!run->over) {
         return;
     }
     struct ca_text number = {0};
     ca_text_add_integer(&number, listing->diff ? total->size_diff : (__int128)total->size, false);
-    ca_message_print(run->output, "%s %s bytes, more than --fail-over %" PRIu64, listing->diff ? "growth is" : "total is",
-                     number.failed ? "?" : number.bytes, allowed);
+    ca_message_print(run->output, "%s %s bytes, more than --fail-over %" PRIu64,
+                     listing->diff ? "growth is" : "total is", number.failed ? "?" : number.bytes, allowed);
     ca_text_deinit(&number);
 }
 

@@ -11,15 +11,16 @@ struct ca_listing_owner {
     struct ca_weight *old_weights; /* diff only */
 };
 
-/* The listing of a target as the options say; of two, of what changed from old to new. Caller frees with ca_listing_deinit, also
- * after an error. The targets are borrowed until then. */
-bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *target, struct ca_error **ret_error);
+/* The listing of a target as the options say; of two, of what changed from old to new. Caller frees with
+ * ca_listing_deinit, also after an error. The targets are borrowed until then. */
+bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *target,
+                     struct ca_error **ret_error);
 bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, struct ca_target *old_target,
                           struct ca_target *new_target, struct ca_error **ret_error);
 void ca_listing_deinit(struct ca_listing_owner *owner);
 
-/* Writes it in the format asked for, with the messages that belong to it, and sets run->partial and run->over. Where the
- * format has no place for coverage, that is a message. */
+/* Writes it in the format asked for, with the messages that belong to it, and sets run->partial and
+ * run->over. Where the format has no place for coverage, that is a message. */
 bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error);
 
 #endif

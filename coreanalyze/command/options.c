@@ -1,4 +1,4 @@
-/* options.c: parsing by argp, silent: argp prints and exits nowhere here, because the same code serves GDB. */
+/* options.c: parsing by argp, which neither prints nor exits here: the same code serves GDB. */
 #include "option_table.h"
 
 #include <argp.h>
@@ -18,7 +18,7 @@ struct ca_option_parse {
     struct ca_error *error;
 };
 
-/* ------------------------------------------------------------------------------------------------ values */
+/* ------------------------------------------------------------------------------------------------- values */
 
 static bool list_add(struct ca_option_parse *parse, struct ca_list *list, const char *item)
 {
@@ -46,7 +46,8 @@ static bool number_read(const char *text, const char **ret_end, uint64_t *ret_va
     return at != text;
 }
 
-static bool bad_value(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument, const char *wanted)
+static bool bad_value(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument,
+                      const char *wanted)
 {
     char letter[] = {'-', spec->letter, '\0'};
     return ca_fail(&parse->error, CA_USAGE, "%s%s: '%s' is not %s", spec->letter ? "" : "--",
@@ -115,7 +116,8 @@ static bool set_size(struct ca_option_parse *parse, const struct ca_option_spec 
 }
 
 /* SECONDS with decimals, read without the locale's decimal point; kept as ns. */
-static bool set_seconds(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+static bool set_seconds(struct ca_option_parse *parse, const struct ca_option_spec *spec,
+                        const char *argument)
 {
     struct ca_number *number = field_of(parse, spec);
     const char *end;
@@ -157,12 +159,14 @@ static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *s
 static bool set_format(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_DIFF) {
-        return ca_fail(&parse->error, CA_USAGE, "--format: a profile holds no difference; save both and use pprof -diff_base");
+        return ca_fail(&parse->error, CA_USAGE,
+                       "--format: a profile holds no difference; save both and use pprof -diff_base");
     }
     return set_choice(parse, spec, argument);
 }
 
-static bool set_cumulative(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+static bool set_cumulative(struct ca_option_parse *parse, const struct ca_option_spec *spec,
+                           const char *argument)
 {
     if (argument && strcmp(argument, "unique") != 0) {
         return bad_value(parse, spec, argument, "unique");
@@ -171,7 +175,7 @@ static bool set_cumulative(struct ca_option_parse *parse, const struct ca_option
     return true;
 }
 
-/* ----------------------------------------------------------------------------------------------- filters */
+/* ------------------------------------------------------------------------------------------------ filters */
 
 static bool filter_add(struct ca_option_parse *parse, const struct ca_filter *filter)
 {
@@ -187,7 +191,8 @@ static bool filter_add(struct ca_option_parse *parse, const struct ca_filter *fi
 }
 
 /* GLOB[:LINE]: the last colon counts when only digits follow. */
-static bool set_file_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+static bool set_file_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec,
+                            const char *argument)
 {
     struct ca_filter filter = {
         .inclusive = strcmp(spec->name, "include") == 0,
@@ -206,7 +211,8 @@ static bool set_file_filter(struct ca_option_parse *parse, const struct ca_optio
     return filter_add(parse, &filter);
 }
 
-static bool set_domain_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+static bool set_domain_filter(struct ca_option_parse *parse, const struct ca_option_spec *spec,
+                              const char *argument)
 {
     uint64_t value;
     const char *end;
@@ -240,11 +246,11 @@ static bool set_thread(struct ca_option_parse *parse, const struct ca_option_spe
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------- table */
+/* -------------------------------------------------------------------------------------------------- table */
 
 static const char *const format_words[] = {
-    [CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", [CA_FORMAT_CSV] = "csv", [CA_FORMAT_FOLDED] = "folded",
-    [CA_FORMAT_PPROF] = "pprof", NULL};
+    [CA_FORMAT_TEXT] = "text",     [CA_FORMAT_JSON] = "json",   [CA_FORMAT_CSV] = "csv",
+    [CA_FORMAT_FOLDED] = "folded", [CA_FORMAT_PPROF] = "pprof", NULL};
 static const char *const object_words[] = {[CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", NULL};
 static const char *const color_words[] = {
     [CA_COLOR_AUTO] = "auto", [CA_COLOR_ALWAYS] = "always", [CA_COLOR_NEVER] = "never", NULL};
@@ -263,11 +269,13 @@ const struct ca_option_spec ca_option_table[] = {
     {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,
      "Count a block for every frame of its traceback, as often as it occurs there; unique: once per group"},
     {"value", 0, "VALUE", FOR_STATISTICS, set_choice, FIELD(value), ca_value_words,
-     "live: what is allocated now (default); peak: what was when most was allocated; total: all that was allocated "
-     "since tracing began"},
-    {"limit", 'n', "N", FOR_STATISTICS, set_count, FIELD(limit), NULL, "Show the N largest (default 10), 0 = all"},
+     "live: what is allocated now (default); peak: what was when most was allocated; total: all that was "
+     "allocated since tracing began"},
+    {"limit", 'n', "N", FOR_STATISTICS, set_count, FIELD(limit), NULL,
+     "Show the N largest (default 10), 0 = all"},
     {"skip", 0, "GLOB", FOR_TRACES, set_list, FIELD(skip), NULL,
-     "Functions that only hand out memory, beside malloc wrappers known: their callers are shown (repeatable)"},
+     "Functions that only hand out memory, beside malloc wrappers known: their callers are shown "
+     "(repeatable)"},
     {"no-skip", 0, NULL, FOR_TRACES, set_flag, FIELD(no_skip), NULL, "Show allocator frames too"},
 
     {.commands = FOR_CHOICE, .text = "Filters (all given ones must hold; a repeated one: any of them):"},
@@ -291,10 +299,12 @@ const struct ca_option_spec ca_option_table[] = {
      "Only blocks allocated less than so long before it (needs detail=1)"},
 
     {.commands = FOR_OUTPUT, .text = "Output:"},
-    {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL, "Print the N most recent frames of a traceback"},
+    {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL,
+     "Print the N most recent frames of a traceback"},
     {"no-source", 0, NULL, FOR_TRACES, set_flag, FIELD(no_source), NULL, "Print no source lines"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
-     "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a snapshot file)"},
+     "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
+     "snapshot file)"},
     {"format", 0, "FORMAT", CA_FOR_INFO, set_format, FIELD(format), object_words, "text (default) or json"},
     {"output", 'o', "FILE", FOR_OUTPUT, set_text, FIELD(output), NULL,
      "Write to FILE, which changes only when the answer is complete"},
@@ -349,7 +359,7 @@ static void argp_table_fill(struct argp_option *options, unsigned command)
     *options = (struct argp_option){0};
 }
 
-/* ----------------------------------------------------------------------------------------------- parsing */
+/* ------------------------------------------------------------------------------------------------ parsing */
 
 static error_t parse_one(int key, char *argument, struct argp_state *state)
 {
@@ -367,7 +377,8 @@ static error_t parse_one(int key, char *argument, struct argp_state *state)
     return spec->set(parse, spec, argument) ? 0 : EINVAL;
 }
 
-static size_t count_prefix(unsigned command, const char *name, size_t size, const struct ca_option_spec **ret_spec)
+static size_t count_prefix(unsigned command, const char *name, size_t size,
+                           const struct ca_option_spec **ret_spec)
 {
     size_t count = 0;
     for (const struct ca_option_spec *spec = ca_option_table; spec < ca_option_table + TABLE_SIZE; spec++) {
@@ -403,7 +414,8 @@ static bool word_explain(struct ca_option_parse *parse, const char *word)
         return ca_fail(&parse->error, CA_USAGE, "unknown option '%.*s'", shown, word);
     }
     if (spec->argument) {
-        return ca_fail(&parse->error, CA_USAGE, "option '%.*s' needs an argument: %s", shown, word, spec->argument);
+        return ca_fail(&parse->error, CA_USAGE, "option '%.*s' needs an argument: %s", shown, word,
+                       spec->argument);
     }
     return ca_fail(&parse->error, CA_USAGE, "option '%.*s' takes no argument", shown, word);
 }
@@ -419,10 +431,11 @@ static bool argp_run(struct ca_option_parse *parse, int argc, const char *const 
         return ca_fail_memory(&parse->error);
     }
     memcpy(words, argv, (size_t)argc * sizeof *words);
-    /* In order: options and operands mix, and POSIXLY_CORRECT does not change what a command line means. Long options with
-     * one dash are GDB's way to write them. */
-    error_t failure = argp_parse(&argp, argc, words,
-                                 ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER | ARGP_LONG_ONLY, NULL, parse);
+    /* In order: options and operands mix, and POSIXLY_CORRECT does not change what a command line means. Long
+     * options with one dash are GDB's way to write them. */
+    error_t failure =
+        argp_parse(&argp, argc, words,
+                   ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER | ARGP_LONG_ONLY, NULL, parse);
     if (failure && !parse->error && !parse->options->help) {
         if (failure == ENOMEM) {
             ca_fail_memory(&parse->error);
@@ -434,8 +447,8 @@ static bool argp_run(struct ca_option_parse *parse, int argc, const char *const 
     return !failure || parse->options->help;
 }
 
-bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, int argc, const char *const *argv,
-                      struct ca_error **ret_error)
+bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, int argc,
+                      const char *const *argv, struct ca_error **ret_error)
 {
     *options = (struct ca_options){.by = CA_KEY_LINENO};
     struct ca_option_parse parse = {.options = options, .command = command};

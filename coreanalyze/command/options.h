@@ -37,9 +37,9 @@ struct ca_options {
 
     struct ca_number limit; /* -n; 0 = all */
     bool has_by;
-    int by; /* enum ca_key */
+    int by;         /* enum ca_key */
     int cumulative; /* enum ca_cumulative */
-    int value; /* enum ca_value */
+    int value;      /* enum ca_value */
 
     struct ca_filter *filters; /* all_frames is set in each when the option was given */
     size_t filter_count;
@@ -55,9 +55,9 @@ struct ca_options {
     bool no_skip;
     bool no_source;
     struct ca_number nframe;
-    int format; /* enum ca_format */
-    const char *output; /* NULL = stream 1 */
-    int color; /* enum ca_color */
+    int format;                 /* enum ca_format */
+    const char *output;         /* NULL = stream 1 */
+    int color;                  /* enum ca_color */
     struct ca_number fail_over; /* bytes */
 
     const char *sysroot;
@@ -65,14 +65,15 @@ struct ca_options {
     struct ca_list source_map;
 };
 
-/* Parses argv[1..argc). False with an error (CA_USAGE) that needs the command's name before it. Either way the caller frees with
- * ca_options_deinit. --help before a mistake wins. */
-bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, int argc, const char *const *argv,
-                      struct ca_error **ret_error);
+/* Parses argv[1..argc). False with an error (CA_USAGE) that needs the command's name before it. Either way
+ * the caller frees with ca_options_deinit. --help before a mistake wins. */
+bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, int argc,
+                      const char *const *argv, struct ca_error **ret_error);
 void ca_options_deinit(struct ca_options *options);
 
-/* Adds what `coreanalyze NAME --help` prints: usage, description, the options of this command, the text after them. */
-void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name, const char *operands,
-                     const char *description, const char *epilogue);
+/* Adds what `coreanalyze NAME --help` prints: usage, description, the options of this command, the text after
+ * them. */
+void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name,
+                     const char *operands, const char *description, const char *epilogue);
 
 #endif

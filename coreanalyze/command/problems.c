@@ -13,7 +13,7 @@ void ca_build_id_format(char *buffer, const struct ca_module *module)
     }
 }
 
-/* Names of modules, borrowed from a snapshot; an address' name "MODULE(+0x...)" counts with its size alone. */
+/* Names of modules, borrowed from a snapshot; of "MODULE(+0x...)" only the size of MODULE. */
 struct printed {
     const char *name;
     size_t size;
@@ -35,12 +35,14 @@ static int printed_compare(const void *left, const void *right)
 static bool has_problem(const struct ca_symbolizer *symbolizer, uint32_t module)
 {
     enum ca_module_symbols status = ca_symbolizer_status(symbolizer, module);
-    return status == CA_SYMBOLS_NO_FILE || status == CA_SYMBOLS_WRONG_BUILD_ID || status == CA_SYMBOLS_UNREADABLE;
+    return status == CA_SYMBOLS_NO_FILE || status == CA_SYMBOLS_WRONG_BUILD_ID ||
+           status == CA_SYMBOLS_UNREADABLE;
 }
 
-/* The frame's module; of an unnamed address in a group that agrees on no module, what its name says. addresses: only of
- * unnamed addresses. */
-static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, const struct ca_frame *frame, bool addresses)
+/* The frame's module; of an unnamed address in a group that agrees on no module, what its name says.
+ * addresses: only of unnamed addresses. */
+static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, const struct ca_frame *frame,
+                        bool addresses)
 {
     const char *filename = ca_snapshot_string(snapshot, frame->filename);
     size_t module_size;
@@ -72,7 +74,8 @@ static bool printed_collect(struct printed_set *set, const struct ca_listing *li
             count = listing->nframe;
         }
         for (size_t j = 0; j < count; j++) {
-            printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]), addresses);
+            printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]),
+                        addresses);
         }
     }
     qsort(set->items, set->count, sizeof *set->items, printed_compare);
@@ -86,7 +89,8 @@ static bool printed_has(const struct printed_set *set, const char *path)
 }
 
 /* set NULL = all. A module of several load ranges or several times is said once. */
-static bool target_print(struct ca_run *run, struct ca_target *target, const struct printed_set *set, struct ca_error **ret_error)
+static bool target_print(struct ca_run *run, struct ca_target *target, const struct printed_set *set,
+                         struct ca_error **ret_error)
 {
     struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
     struct ca_table *table = symbolizer ? ca_target_table(target, ret_error) : NULL;
@@ -144,7 +148,8 @@ static const struct ca_module *other_build(const struct ca_table *table, const s
     return other;
 }
 
-bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
+bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing,
+                              struct ca_error **ret_error)
 {
     struct printed_set set;
     if (!printed_collect(&set, listing, true, ret_error)) {
@@ -152,14 +157,16 @@ bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listi
     }
     for (size_t i = 1; i < listing->table->module_count; i++) {
         const struct ca_module *module = &listing->table->modules[i];
-        const struct ca_module *other = printed_has(&set, module->path) ? other_build(listing->old_table, module) : NULL;
+        const struct ca_module *other =
+            printed_has(&set, module->path) ? other_build(listing->old_table, module) : NULL;
         if (other) {
             char old_id[CA_BUILD_ID_TEXT], new_id[CA_BUILD_ID_TEXT];
             ca_build_id_format(old_id, other);
             ca_build_id_format(new_id, module);
             ca_message_print(run->output,
-                             "%s: build-id %s in the old, %s in the new: equal addresses without names may be different code", module->path,
-                             old_id, new_id);
+                             "%s: build-id %s in the old, %s in the new: equal addresses without names may "
+                             "be different code",
+                             module->path, old_id, new_id);
         }
     }
     free(set.items);

@@ -1,4 +1,5 @@
-/* problems.h: modules of printed frames whose file is missing or is another build: the answer is partial and says so. */
+/* problems.h: modules of printed frames whose file is missing or is another build: the answer is partial and
+ * says so. */
 #ifndef CA_COMMAND_PROBLEMS_H
 #define CA_COMMAND_PROBLEMS_H
 
@@ -8,11 +9,12 @@
 #define CA_BUILD_ID_TEXT (2 * TM_BUILD_ID_MAX + 1)
 void ca_build_id_format(char *buffer, const struct ca_module *module);
 
-/* One message for each such module of the frames that the listing prints; sets run->partial if there is one. */
+/* One message for each such module of the frames that the listing prints; sets run->partial then. */
 bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error);
-/* One message for each module of which the two sides of a difference have different builds, where the listing names its code by
- * addresses alone: equal names may be different code then. */
-bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error);
+/* One message for each module of which the two sides of a difference have different builds, where the listing
+ * names its code by addresses alone: equal names may be different code then. */
+bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing,
+                              struct ca_error **ret_error);
 /* As ca_problems_print for all modules that were looked at: for answers that print every frame. */
 bool ca_problems_print_all(struct ca_run *run, struct ca_target *target, struct ca_error **ret_error);
 

@@ -1,4 +1,5 @@
-/* report.c: what `coreanalyze CORE` prints. Nothing in it tells a process that a debugger has stopped from its core. */
+/* report.c: what `coreanalyze CORE` prints. Nothing in it tells a process that a debugger has stopped from
+ * its core. */
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -65,7 +66,8 @@ static void add_position(const struct ca_run *run, struct ca_text *text, const s
     }
 }
 
-static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_table *table, struct ca_error **ret_error)
+static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_table *table,
+                      struct ca_error **ret_error)
 {
     struct ca_target *target = run->targets[0];
     struct ca_source *source = ca_target_source(target);
@@ -97,8 +99,9 @@ static void add_tracing(struct ca_text *text, const struct ca_table *table)
 {
     const struct tm_root *root = &table->root;
     if (root->state != TM_STATE_TRACING) {
-        ca_text_add(text, root->state == TM_STATE_FAILED ? "The tracer could not start: nothing was recorded.\n"
-                                                         : "The tracer is loaded but not tracing.\n");
+        ca_text_add(text, root->state == TM_STATE_FAILED
+                              ? "The tracer could not start: nothing was recorded.\n"
+                              : "The tracer is loaded but not tracing.\n");
         return;
     }
     time_t seconds = (time_t)(root->start_time / 1000000000);
@@ -116,7 +119,9 @@ static void add_tracing(struct ca_text *text, const struct ca_table *table)
     }
     ca_text_printf(text, ", up to %" PRIu32 " frame%s of its traceback%s.\n", root->traceback_limit,
                    root->traceback_limit == 1 ? "" : "s",
-                   root->features & TM_FEATURE_INHERITED ? "; a child of fork, with its parent's blocks from before" : "");
+                   root->features & TM_FEATURE_INHERITED
+                       ? "; a child of fork, with its parent's blocks from before"
+                       : "");
 }
 
 static void add_memory(struct ca_text *text, const struct ca_table *table)

@@ -12,14 +12,17 @@ struct ca_run {
     struct ca_options options;
     const struct ca_output *output;
     struct ca_sink sink;
-    struct ca_target *targets[2]; /* in the order of the operands; with a given target, that one is the last */
+    struct ca_target
+        *targets[2]; /* in the order of the operands; with a given target, that one is the last */
     bool color;
     bool partial; /* the answer is: CA_PARTIAL */
     bool over;    /* --fail-over was exceeded: CA_OVER */
 };
 
-/* One line on stream 2, with "coreanalyze: " before and a newline after it; what would not be safe on a terminal is escaped. */
-void ca_message_print(const struct ca_output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One line on stream 2, with "coreanalyze: " before and a newline after it; what would not be safe on a
+ * terminal is escaped. */
+void ca_message_print(const struct ca_output *output, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The commands. Each adds its answer to run->sink; false with an error when there is none. */
 bool ca_run_report(struct ca_run *run, struct ca_error **ret_error);

@@ -27,24 +27,27 @@ static bool needs_threads(const struct ca_options *options)
     return options->thread_count || options->by == CA_KEY_THREAD;
 }
 
-static bool check_recorded(const struct ca_options *options, const struct ca_table *table, struct ca_error **ret_error)
+static bool check_recorded(const struct ca_options *options, const struct ca_table *table,
+                           struct ca_error **ret_error)
 {
-    const char *option = options->thread_count              ? "--thread"
-                         : options->by == CA_KEY_THREAD     ? "--by thread"
-                         : options->older.given             ? "--older"
-                         : options->newer.given             ? "--newer"
-                                                            : NULL;
+    const char *option = options->thread_count          ? "--thread"
+                         : options->by == CA_KEY_THREAD ? "--by thread"
+                         : options->older.given         ? "--older"
+                         : options->newer.given         ? "--newer"
+                                                        : NULL;
     if (option && !(table->root.features & TM_FEATURE_DETAIL)) {
         return ca_fail(ret_error, CA_USAGE,
-                       "%s needs thread and time of every block, which this process did not record; run it with detail=1 "
-                       "(tm-run -o detail=1)",
+                       "%s needs thread and time of every block, which this process did not record; run it "
+                       "with detail=1 (tm-run -o detail=1)",
                        option);
     }
     if ((options->older.given || options->newer.given) && table->newest_time == 0 && table->coverage.blocks) {
-        return ca_fail(ret_error, CA_USAGE, "%s needs the time of every block, which snapshot files do not hold", option);
+        return ca_fail(ret_error, CA_USAGE,
+                       "%s needs the time of every block, which snapshot files do not hold", option);
     }
     if (options->value != CA_VALUE_LIVE && (option || needs_blocks(options))) {
-        return ca_fail(ret_error, CA_USAGE, "%s is about single blocks, --value %s about blocks that may be gone",
+        return ca_fail(ret_error, CA_USAGE,
+                       "%s is about single blocks, --value %s about blocks that may be gone",
                        option                    ? option
                        : options->min_size.given ? "--min-size"
                                                  : "--max-size",
@@ -66,7 +69,8 @@ struct ca_selection *ca_selection_create(const struct ca_options *options, const
     }
     *selection = (struct ca_selection){.options = options, .table = table, .snapshot = snapshot};
     if (options->filter_count) {
-        selection->filters = ca_filter_set_create(snapshot, options->filters, options->filter_count, ret_error);
+        selection->filters =
+            ca_filter_set_create(snapshot, options->filters, options->filter_count, ret_error);
         if (!selection->filters) {
             free(selection);
             return NULL;
@@ -83,7 +87,7 @@ void ca_selection_destroy(struct ca_selection *selection)
     }
 }
 
-/* -------------------------------------------------------------------------------------- function and module */
+/* ------------------------------------------------------------------------------------ function and module */
 
 static bool any_matches(const struct ca_list *globs, const char *name)
 {
@@ -115,11 +119,13 @@ static bool frame_matches(const struct ca_selection *selection, uint32_t frame_i
     const struct ca_frame *frame = ca_snapshot_frame(selection->snapshot, frame_id);
     uint32_t function = frame->function ? frame->function : frame->filename;
     const char *module = frame->module ? ca_snapshot_string(selection->snapshot, frame->module) : "<unknown>";
-    return (!options->functions.count || any_matches(&options->functions, ca_snapshot_string(selection->snapshot, function))) &&
+    return (!options->functions.count ||
+            any_matches(&options->functions, ca_snapshot_string(selection->snapshot, function))) &&
            (!options->modules.count || module_matches(&options->modules, module));
 }
 
-static bool names_keep(struct ca_selection *selection, uint32_t traceback, bool *ret_keeps, struct ca_error **ret_error)
+static bool names_keep(struct ca_selection *selection, uint32_t traceback, bool *ret_keeps,
+                       struct ca_error **ret_error)
 {
     const struct ca_options *options = selection->options;
     *ret_keeps = true;
@@ -140,13 +146,14 @@ static bool names_keep(struct ca_selection *selection, uint32_t traceback, bool 
 }
 
 /* What depends on traceback and domain alone. */
-static bool traceback_keeps(struct ca_selection *selection, uint32_t domain, uint32_t traceback, bool *ret_keeps,
-                            struct ca_error **ret_error)
+static bool traceback_keeps(struct ca_selection *selection, uint32_t domain, uint32_t traceback,
+                            bool *ret_keeps, struct ca_error **ret_error)
 {
     if (!selection->decided || selection->domain != domain || selection->traceback != traceback) {
         bool keeps = true;
         selection->decided = false;
-        if (selection->filters && !ca_filter_set_keeps(selection->filters, domain, traceback, &keeps, ret_error)) {
+        if (selection->filters &&
+            !ca_filter_set_keeps(selection->filters, domain, traceback, &keeps, ret_error)) {
             return false;
         }
         if (keeps && !names_keep(selection, traceback, &keeps, ret_error)) {
@@ -161,7 +168,7 @@ static bool traceback_keeps(struct ca_selection *selection, uint32_t domain, uin
     return true;
 }
 
-/* --------------------------------------------------------------------------------------------------- blocks */
+/* ------------------------------------------------------------------------------------------------- blocks */
 
 static bool thread_keeps(const struct ca_options *options, uint32_t thread)
 {
@@ -181,8 +188,8 @@ static bool block_keeps(const struct ca_selection *selection, const struct ca_tr
     uint64_t age = newest > trace->time ? newest - trace->time : 0;
     return (!options->min_size.given || trace->size >= options->min_size.value) &&
            (!options->max_size.given || trace->size <= options->max_size.value) &&
-           (!options->older.given || age >= options->older.value) && (!options->newer.given || age < options->newer.value) &&
-           thread_keeps(options, trace->thread);
+           (!options->older.given || age >= options->older.value) &&
+           (!options->newer.given || age < options->newer.value) && thread_keeps(options, trace->thread);
 }
 
 bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *trace, bool *ret_keeps,
@@ -196,11 +203,12 @@ bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *t
 }
 
 /* Adds a block to the last weight where it can: in canonical order blocks of one traceback are neighbours. */
-static bool weight_add(struct ca_weight **weights, size_t *count, size_t *capacity, const struct ca_trace *trace,
-                       uint32_t thread)
+static bool weight_add(struct ca_weight **weights, size_t *count, size_t *capacity,
+                       const struct ca_trace *trace, uint32_t thread)
 {
     struct ca_weight *last = *count ? &(*weights)[*count - 1] : NULL;
-    if (!last || last->traceback != trace->traceback || last->domain != trace->domain || last->thread != thread) {
+    if (!last || last->traceback != trace->traceback || last->domain != trace->domain ||
+        last->thread != thread) {
         if (!CA_GROW(*weights, *capacity, *count + 1)) {
             return false;
         }
@@ -243,14 +251,16 @@ bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret
     size_t count;
     bool read = needs_blocks(options)
                     ? weigh_blocks(selection, &weights, &count, ret_error)
-                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options), &weights, &count, ret_error);
+                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options),
+                                          &weights, &count, ret_error);
     if (!read) {
         return false;
     }
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         bool keeps = thread_keeps(options, weights[i].thread);
-        if (keeps && !traceback_keeps(selection, weights[i].domain, weights[i].traceback, &keeps, ret_error)) {
+        if (keeps &&
+            !traceback_keeps(selection, weights[i].domain, weights[i].traceback, &keeps, ret_error)) {
             free(weights);
             return false;
         }

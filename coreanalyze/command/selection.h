@@ -7,8 +7,8 @@
 
 struct ca_selection;
 
-/* Options, table and snapshot are borrowed until ca_selection_destroy. Fails with CA_USAGE for an option that needs what this
- * process did not record. */
+/* Options, table and snapshot are borrowed until ca_selection_destroy. Fails with CA_USAGE for an option that
+ * needs what this process did not record. */
 struct ca_selection *ca_selection_create(const struct ca_options *options, const struct ca_table *table,
                                          struct ca_snapshot *snapshot, struct ca_error **ret_error);
 void ca_selection_destroy(struct ca_selection *selection); /* NULL is allowed */
@@ -17,8 +17,8 @@ void ca_selection_destroy(struct ca_selection *selection); /* NULL is allowed */
 bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *trace, bool *ret_keeps,
                         struct ca_error **ret_error);
 
-/* The weights of what is meant, for --value and --by. Blocks are visited one by one only where sizes or ages are asked for. Caller
- * frees with free(). */
+/* The weights of what is meant, for --value and --by. Blocks are visited one by one only where sizes or ages
+ * are asked for. Caller frees with free(). */
 bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
                           struct ca_error **ret_error);
 

@@ -7,7 +7,8 @@ bool ca_run_top(struct ca_run *run, struct ca_error **ret_error)
         return ca_run_save(run, ret_error);
     }
     struct ca_listing_owner owner;
-    bool done = ca_listing_init(&owner, run, run->targets[0], ret_error) && ca_listing_write(&owner, run, ret_error);
+    bool done =
+        ca_listing_init(&owner, run, run->targets[0], ret_error) && ca_listing_write(&owner, run, ret_error);
     ca_listing_deinit(&owner);
     return done;
 }

@@ -16,8 +16,8 @@ struct traces {
     struct ca_snapshot *snapshot;
     struct ca_selection *selection;
     struct ca_json json;
-    /* The last traceback as the format writes it: in canonical order neighbours have equal ones, though not always with the same
-     * id: two call instructions of one line. */
+    /* The last traceback as the format writes it: in canonical order neighbours have equal ones, though not
+     * always with the same id: two call instructions of one line. */
     struct ca_text frames;
     uint32_t traceback; /* whose that is; UINT32_MAX = none yet */
     uint32_t total_nframe;
@@ -47,9 +47,11 @@ static bool traces_each(struct traces *traces, trace_writer *each, struct ca_err
 }
 
 /* Takes a traceback as the last one. *ret_equal: it is what the last one was. */
-static bool frames_remember(struct traces *traces, const uint32_t *frames, size_t count, uint32_t total_nframe, bool *ret_equal)
+static bool frames_remember(struct traces *traces, const uint32_t *frames, size_t count,
+                            uint32_t total_nframe, bool *ret_equal)
 {
-    *ret_equal = traces->traceback != UINT32_MAX && traces->id_count == count && traces->total_nframe == total_nframe &&
+    *ret_equal = traces->traceback != UINT32_MAX && traces->id_count == count &&
+                 traces->total_nframe == total_nframe &&
                  (count == 0 || memcmp(traces->ids, frames, count * sizeof *frames) == 0);
     if (*ret_equal) {
         return true;
@@ -95,14 +97,14 @@ static void add_frames(struct ca_text *text, const struct traces *traces)
     ca_text_add_bytes(text, traces->frames.bytes, traces->frames.size);
 }
 
-/* -------------------------------------------------------------------------------------------------- text */
+/* --------------------------------------------------------------------------------------------------- text */
 
 static bool frames_text(struct traces *traces, const uint32_t *frames, size_t count)
 {
     const struct ca_options *options = &traces->run->options;
     int64_t limit = options->nframe.value > INT64_MAX ? INT64_MAX : (int64_t)options->nframe.value;
-    return ca_traceback_format(&traces->frames, traces->snapshot, frames, count, options->nframe.given, limit, false,
-                               !options->no_source);
+    return ca_traceback_format(&traces->frames, traces->snapshot, frames, count, options->nframe.given, limit,
+                               false, !options->no_source);
 }
 
 static bool trace_text(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
@@ -133,7 +135,7 @@ static bool write_text(struct traces *traces, struct ca_error **ret_error)
     return true;
 }
 
-/* -------------------------------------------------------------------------------------------------- JSON */
+/* --------------------------------------------------------------------------------------------------- JSON */
 
 static bool frames_json(struct traces *traces, const uint32_t *frames, size_t count)
 {
@@ -210,7 +212,8 @@ static bool trace_csv(struct traces *traces, const struct ca_trace *trace, struc
         return false;
     }
     struct ca_text *text = &traces->run->sink.text;
-    ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",0x%" PRIx64 ",", trace->domain, trace->size, trace->address);
+    ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",0x%" PRIx64 ",", trace->domain, trace->size,
+                   trace->address);
     if (trace->thread) {
         ca_text_printf(text, "%" PRIu32, trace->thread);
     }
@@ -251,7 +254,7 @@ static bool write_folded(struct traces *traces, struct ca_error **ret_error)
     return traces_each(traces, trace_folded, ret_error);
 }
 
-/* ----------------------------------------------------------------------------------------------- command */
+/* ------------------------------------------------------------------------------------------------ command */
 
 static bool write_traces(struct traces *traces, struct ca_error **ret_error)
 {
@@ -268,7 +271,8 @@ static bool write_traces(struct traces *traces, struct ca_error **ret_error)
     if (run->options.format == CA_FORMAT_CSV || run->options.format == CA_FORMAT_FOLDED) {
         struct ca_text text = {0};
         ca_coverage_add_text(&text, "coverage", traces->table);
-        ca_message_print(run->output, "%.*s", text.failed ? 0 : (int)text.size - 1, text.failed ? "" : text.bytes);
+        ca_message_print(run->output, "%.*s", text.failed ? 0 : (int)text.size - 1,
+                         text.failed ? "" : text.bytes);
         ca_text_deinit(&text);
     }
     run->partial = !ca_coverage_is_complete(traces->table);
@@ -287,12 +291,14 @@ bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error)
     if (!traces.table) {
         return false;
     }
-    traces.snapshot = ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
+    traces.snapshot =
+        ca_target_snapshot(target, options->skip.items, options->skip.count, options->no_skip, ret_error);
     if (!traces.snapshot) {
         return false;
     }
     traces.selection = ca_selection_create(options, traces.table, traces.snapshot, ret_error);
-    bool done = traces.selection && write_traces(&traces, ret_error) && ca_problems_print_all(run, target, ret_error);
+    bool done =
+        traces.selection && write_traces(&traces, ret_error) && ca_problems_print_all(run, target, ret_error);
     ca_selection_destroy(traces.selection);
     ca_text_deinit(&traces.frames);
     free(traces.ids);

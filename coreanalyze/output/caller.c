@@ -35,7 +35,8 @@ struct search {
 static bool has_no_name(struct ca_snapshot *snapshot, const struct ca_frame *frame)
 {
     size_t module_size;
-    return frame->lineno == 0 && ca_name_is_address(ca_snapshot_string(snapshot, frame->filename), &module_size);
+    return frame->lineno == 0 &&
+           ca_name_is_address(ca_snapshot_string(snapshot, frame->filename), &module_size);
 }
 
 static int nameless_compare(const void *left, const void *right)
@@ -65,7 +66,8 @@ static bool nameless_collect(struct search *search, struct ca_error **ret_error)
     }
     for (size_t i = 0; i < listing->shown; i++) {
         const struct ca_statistic *item = &listing->statistics->items[i];
-        const struct ca_frame *frame = item->frame_count ? ca_snapshot_frame(search->snapshot, item->frames[0]) : NULL;
+        const struct ca_frame *frame =
+            item->frame_count ? ca_snapshot_frame(search->snapshot, item->frames[0]) : NULL;
         if (frame && has_no_name(search->snapshot, frame)) {
             search->nameless[search->nameless_count++] = (struct nameless){frame->filename, frame->lineno, i};
         }
@@ -87,18 +89,21 @@ static bool is_allocator(struct search *search, const struct ca_frame *frame)
 {
     const struct ca_listing *listing = search->listing;
     return !listing->no_skip && frame->function &&
-           ca_is_allocator_function(ca_snapshot_string(search->snapshot, frame->function), listing->skip, listing->skip_count);
+           ca_is_allocator_function(ca_snapshot_string(search->snapshot, frame->function), listing->skip,
+                                    listing->skip_count);
 }
 
-/* The nearest frame after `from` that says who it is for, as a frame id. Few frames are asked for at first, because each that
- * is looked at costs symbolising. */
-static bool caller_find(struct search *search, uint32_t traceback, size_t from, uint32_t *ret_caller, struct ca_error **ret_error)
+/* The nearest frame after `from` that says who it is for, as a frame id. Few frames are asked for at first,
+ * because each that is looked at costs symbolising. */
+static bool caller_find(struct search *search, uint32_t traceback, size_t from, uint32_t *ret_caller,
+                        struct ca_error **ret_error)
 {
     *ret_caller = CA_NO_CALLER;
     size_t looked = from + 1;
     for (size_t wanted = from + 3;; wanted *= 2) {
         size_t count;
-        const uint32_t *frames = ca_snapshot_traceback(search->snapshot, traceback, wanted, &count, ret_error);
+        const uint32_t *frames =
+            ca_snapshot_traceback(search->snapshot, traceback, wanted, &count, ret_error);
         if (!frames) {
             return false;
         }
@@ -121,8 +126,8 @@ static bool caller_find(struct search *search, uint32_t traceback, size_t from, 
     }
 }
 
-static bool weight_share(struct search *search, const struct ca_weight *weight, size_t position, uint32_t frame_id,
-                         struct ca_error **ret_error)
+static bool weight_share(struct search *search, const struct ca_weight *weight, size_t position,
+                         uint32_t frame_id, struct ca_error **ret_error)
 {
     const struct ca_frame *frame = ca_snapshot_frame(search->snapshot, frame_id);
     struct nameless key = {.filename = frame->filename, .lineno = frame->lineno};
@@ -147,7 +152,8 @@ static bool weight_visit(struct search *search, const struct ca_weight *weight, 
 {
     size_t wanted = search->listing->cumulative == CA_CUMULATIVE_OFF ? 1 : SIZE_MAX;
     size_t count;
-    const uint32_t *frames = ca_snapshot_traceback(search->snapshot, weight->traceback, wanted, &count, ret_error);
+    const uint32_t *frames =
+        ca_snapshot_traceback(search->snapshot, weight->traceback, wanted, &count, ret_error);
     if (!frames) {
         return false;
     }

@@ -39,7 +39,8 @@ static void add_size(struct ca_text *text, uint64_t size)
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
-    ca_text_printf(text, "%s: %" PRIu64 " blocks, %" PRIu64 " dropped", what, coverage->blocks, coverage->dropped);
+    ca_text_printf(text, "%s: %" PRIu64 " blocks, %" PRIu64 " dropped", what, coverage->blocks,
+                   coverage->dropped);
     if (coverage->dropped) {
         ca_text_add(text, " (");
         add_size(text, coverage->dropped_size);

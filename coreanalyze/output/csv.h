@@ -1,4 +1,5 @@
-/* csv.h: fields of RFC 4180. Control characters of names are escaped as for a terminal, so that a record is one line. */
+/* csv.h: fields of RFC 4180. Control characters of names are escaped as for a terminal, so that a record is
+ * one line. */
 #ifndef CA_OUTPUT_CSV_H
 #define CA_OUTPUT_CSV_H
 

@@ -16,8 +16,8 @@ static void add_label(struct ca_text *text, const char *name)
     }
 }
 
-void ca_folded_add_frames(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames, size_t count,
-                          enum ca_folded_label label)
+void ca_folded_add_frames(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames,
+                          size_t count, enum ca_folded_label label)
 {
     for (size_t i = count; i-- > 0;) {
         const struct ca_frame *frame = ca_snapshot_frame(snapshot, frames[i]);

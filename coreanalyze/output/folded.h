@@ -11,8 +11,9 @@ enum ca_folded_label {
     CA_FOLDED_NAMES,     /* the file name */
 };
 
-/* frames: frame ids, most recent first. ';' in a name becomes ',', control characters are escaped as for a terminal. */
-void ca_folded_add_frames(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames, size_t count,
-                          enum ca_folded_label label);
+/* frames: frame ids, most recent first. ';' in a name becomes ',', control characters are escaped as for a
+ * terminal. */
+void ca_folded_add_frames(struct ca_text *text, struct ca_snapshot *snapshot, const uint32_t *frames,
+                          size_t count, enum ca_folded_label label);
 
 #endif

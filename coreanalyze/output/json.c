@@ -37,7 +37,8 @@ static struct json_object *escaped_name(struct ca_json *json, const char *name, 
     while (name < end) {
         const char *start = name;
         uint32_t code_point = ca_utf8_next(&name, end);
-        if (code_point < 0x20 || code_point == '"' || code_point == '\\' || (code_point & 0xfffff800) == 0xd800) {
+        if (code_point < 0x20 || code_point == '"' || code_point == '\\' ||
+            (code_point & 0xfffff800) == 0xd800) {
             ca_text_printf(&text, "\\u%04x", code_point);
         } else {
             ca_text_add_bytes(&text, start, (size_t)(name - start));
@@ -128,12 +129,14 @@ void ca_json_append(struct ca_json *json, struct json_object *array, struct json
 
 const char *ca_json_text(struct ca_json *json, struct json_object *value)
 {
-    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(value, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
     json->failed = json->failed || !text;
     return text ? text : "";
 }
 
-/* ----------------------------------------------------------------------------------------- the outermost object */
+/* ----------------------------------------------------------------------------------------- the outermost
+ * object */
 
 void ca_json_open(struct ca_json *json, struct ca_sink *sink)
 {

@@ -1,8 +1,10 @@
-/* json.h: JSON by json-c, one element at a time, so that an answer of ten million traces needs memory for one.
+/* json.h: JSON by json-c, one element at a time, so that an answer of ten million traces needs memory for
+ * one.
  *
- * Two things go beyond json-c: numbers of more than 64 bits are written digit by digit, and in names that are no UTF-8 each
- * offending byte is written as the escape of a lone surrogate, \udc80..\udcff: Python's json.loads and os.fsencode give the
- * name's bytes back. Running out of memory is remembered in `failed`, asked once at the end. */
+ * Two things go beyond json-c: numbers of more than 64 bits are written digit by digit, and in names that are
+ * no UTF-8 each offending byte is written as the escape of a lone surrogate, \udc80..\udcff: Python's
+ * json.loads and os.fsencode give the name's bytes back. Running out of memory is remembered in `failed`,
+ * asked once at the end. */
 #ifndef CA_OUTPUT_JSON_H
 #define CA_OUTPUT_JSON_H
 
@@ -28,7 +30,8 @@ struct json_object *ca_json_array(struct ca_json *json);
 struct json_object *ca_json_raw(struct ca_json *json, const char *text);
 
 /* Take ownership of value. Both do nothing when memory ran out. */
-void ca_json_set(struct ca_json *json, struct json_object *object, const char *key, struct json_object *value);
+void ca_json_set(struct ca_json *json, struct json_object *object, const char *key,
+                 struct json_object *value);
 void ca_json_append(struct ca_json *json, struct json_object *array, struct json_object *value);
 
 /* The JSON text of a value; borrowed until it changes. "" when memory ran out. */

@@ -36,7 +36,7 @@ void ca_listing_add_coverage(const struct ca_listing *listing, struct ca_text *t
     ca_coverage_add_text(text, "coverage", listing->table);
 }
 
-/* -------------------------------------------------------------------------------------------------- text */
+/* --------------------------------------------------------------------------------------------------- text */
 
 static const char *style(const struct ca_listing *listing, const char *sequence)
 {
@@ -66,9 +66,11 @@ static void add_sum(const struct ca_listing *listing, struct ca_text *text, cons
     }
 }
 
-static void add_source_line(const struct ca_listing *listing, struct ca_text *text, const struct ca_frame *frame)
+static void add_source_line(const struct ca_listing *listing, struct ca_text *text,
+                            const struct ca_frame *frame)
 {
-    const char *line = ca_linecache_line(ca_snapshot_string(listing->statistics->snapshot, frame->filename), frame->lineno);
+    const char *line =
+        ca_linecache_line(ca_snapshot_string(listing->statistics->snapshot, frame->filename), frame->lineno);
     if (line[0]) {
         ca_text_printf(text, "    %s", style(listing, DIM));
         ca_text_add_line_bytes(text, line, strlen(line));
@@ -88,7 +90,8 @@ static void add_caller(const struct ca_listing *listing, struct ca_text *text, u
 }
 
 /* "903 memory blocks: 870.1 KiB", then Traceback.format(). */
-static bool add_traceback(const struct ca_listing *listing, struct ca_text *text, const struct ca_statistic *item)
+static bool add_traceback(const struct ca_listing *listing, struct ca_text *text,
+                          const struct ca_statistic *item)
 {
     struct ca_sum sum = {item->size, item->count, item->size_diff, item->count_diff};
     ca_text_add_unsigned(text, item->count);
@@ -102,8 +105,8 @@ static bool add_traceback(const struct ca_listing *listing, struct ca_text *text
     add_sum(listing, text, &sum);
     ca_text_add(text, "\n");
     int64_t limit = listing->nframe > INT64_MAX ? INT64_MAX : (int64_t)listing->nframe;
-    return ca_traceback_format(text, listing->statistics->snapshot, item->frames, item->frame_count, listing->has_nframe,
-                               limit, false, listing->source);
+    return ca_traceback_format(text, listing->statistics->snapshot, item->frames, item->frame_count,
+                               listing->has_nframe, limit, false, listing->source);
 }
 
 static bool add_item(const struct ca_listing *listing, struct ca_text *text, const struct ca_statistic *item,
@@ -146,7 +149,8 @@ static void add_totals(const struct ca_listing *listing, struct ca_text *text)
     ca_text_add(text, style(listing, PLAIN));
 }
 
-bool ca_listing_write_text(const struct ca_listing *listing, struct ca_sink *sink, struct ca_error **ret_error)
+bool ca_listing_write_text(const struct ca_listing *listing, struct ca_sink *sink,
+                           struct ca_error **ret_error)
 {
     uint32_t *callers = NULL;
     if (!ca_callers_find(listing, &callers, ret_error)) {
@@ -155,7 +159,8 @@ bool ca_listing_write_text(const struct ca_listing *listing, struct ca_sink *sin
     add_heading(listing, &sink->text);
     bool done = true;
     for (size_t i = 0; i < listing->shown && done; i++) {
-        done = add_item(listing, &sink->text, &listing->statistics->items[i], callers ? callers[i] : CA_NO_CALLER) ||
+        done = add_item(listing, &sink->text, &listing->statistics->items[i],
+                        callers ? callers[i] : CA_NO_CALLER) ||
                ca_fail_memory(ret_error);
         ca_sink_flush(sink);
     }

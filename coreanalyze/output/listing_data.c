@@ -14,8 +14,10 @@ const char *const ca_key_words[] = {
     [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module",     [CA_KEY_DOMAIN] = "domain",
     [CA_KEY_THREAD] = "thread",     [CA_KEY_THREAD + 1] = NULL,
 };
-const char *const ca_value_words[] = {
-    [CA_VALUE_LIVE] = "live", [CA_VALUE_PEAK] = "peak", [CA_VALUE_TOTAL] = "total", [CA_VALUE_TOTAL + 1] = NULL};
+const char *const ca_value_words[] = {[CA_VALUE_LIVE] = "live",
+                                      [CA_VALUE_PEAK] = "peak",
+                                      [CA_VALUE_TOTAL] = "total",
+                                      [CA_VALUE_TOTAL + 1] = NULL};
 
 static const char *name_of(const struct ca_listing *listing, uint32_t string)
 {
@@ -28,19 +30,22 @@ static bool is_label(enum ca_key key)
     return key != CA_KEY_LINENO && key != CA_KEY_FILENAME && key != CA_KEY_TRACEBACK;
 }
 
-/* -------------------------------------------------------------------------------------------------- JSON */
+/* --------------------------------------------------------------------------------------------------- JSON */
 
-static struct json_object *frame_json(struct ca_json *json, const struct ca_listing *listing, const struct ca_frame *frame)
+static struct json_object *frame_json(struct ca_json *json, const struct ca_listing *listing,
+                                      const struct ca_frame *frame)
 {
     struct json_object *object = ca_json_object(json);
-    ca_json_set(json, object, "filename", ca_json_name(json, ca_snapshot_string(listing->statistics->snapshot, frame->filename)));
+    ca_json_set(json, object, "filename",
+                ca_json_name(json, ca_snapshot_string(listing->statistics->snapshot, frame->filename)));
     ca_json_set(json, object, "lineno", ca_json_unsigned(json, frame->lineno));
     ca_json_set(json, object, "function", ca_json_name(json, name_of(listing, frame->function)));
     ca_json_set(json, object, "module", ca_json_name(json, name_of(listing, frame->module)));
     return object;
 }
 
-static struct json_object *sum_json(struct ca_json *json, const struct ca_listing *listing, const struct ca_sum *sum)
+static struct json_object *sum_json(struct ca_json *json, const struct ca_listing *listing,
+                                    const struct ca_sum *sum)
 {
     struct json_object *object = ca_json_object(json);
     ca_json_set(json, object, "size", ca_json_unsigned(json, sum->size));
@@ -54,13 +59,16 @@ static struct json_object *sum_json(struct ca_json *json, const struct ca_listin
     return object;
 }
 
-static struct json_object *item_json(struct ca_json *json, const struct ca_listing *listing, const struct ca_statistic *item)
+static struct json_object *item_json(struct ca_json *json, const struct ca_listing *listing,
+                                     const struct ca_statistic *item)
 {
     struct ca_sum sum = {item->size, item->count, item->size_diff, item->count_diff};
     struct json_object *object = sum_json(json, listing, &sum);
     struct json_object *frames = ca_json_array(json);
     for (size_t i = item->frame_count; i-- > 0;) {
-        ca_json_append(json, frames, frame_json(json, listing, ca_snapshot_frame(listing->statistics->snapshot, item->frames[i])));
+        ca_json_append(
+            json, frames,
+            frame_json(json, listing, ca_snapshot_frame(listing->statistics->snapshot, item->frames[i])));
     }
     ca_json_set(json, object, "traceback", frames);
     return object;
@@ -70,13 +78,15 @@ static void write_head(struct ca_json *json, const struct ca_listing *listing)
 {
     ca_json_member(json, "command", ca_json_name(json, listing->diff ? "diff" : "top"));
     ca_json_member(json, "key_type", ca_json_name(json, ca_key_words[listing->statistics->key]));
-    ca_json_member(json, "cumulative", listing->cumulative == CA_CUMULATIVE_UNIQUE
-                                           ? ca_json_name(json, "unique")
-                                           : ca_json_boolean(json, listing->cumulative == CA_CUMULATIVE_ON));
+    ca_json_member(json, "cumulative",
+                   listing->cumulative == CA_CUMULATIVE_UNIQUE
+                       ? ca_json_name(json, "unique")
+                       : ca_json_boolean(json, listing->cumulative == CA_CUMULATIVE_ON));
     ca_json_member(json, "value", ca_json_name(json, ca_value_words[listing->value]));
 }
 
-bool ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink, struct ca_error **ret_error)
+bool ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink,
+                           struct ca_error **ret_error)
 {
     struct ca_json json;
     ca_json_open(&json, sink);
@@ -97,12 +107,14 @@ bool ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sin
     return ca_json_close(&json, ret_error);
 }
 
-/* --------------------------------------------------------------------------------------------------- CSV */
+/* ---------------------------------------------------------------------------------------------------- CSV */
 
-static void add_traceback_field(const struct ca_listing *listing, struct ca_text *text, const struct ca_statistic *item)
+static void add_traceback_field(const struct ca_listing *listing, struct ca_text *text,
+                                const struct ca_statistic *item)
 {
     struct ca_text field = {.escape_names = true};
-    ca_folded_add_frames(&field, listing->statistics->snapshot, item->frames, item->frame_count, CA_FOLDED_LINES);
+    ca_folded_add_frames(&field, listing->statistics->snapshot, item->frames, item->frame_count,
+                         CA_FOLDED_LINES);
     ca_csv_add_text(text, &field);
     ca_text_deinit(&field);
 }
@@ -149,13 +161,14 @@ bool ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ folded */
+/* ------------------------------------------------------------------------------------------------- folded */
 
-bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink, struct ca_error **ret_error)
+bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink,
+                             struct ca_error **ret_error)
 {
     (void)ret_error;
     enum ca_key key = listing->statistics->key;
-    enum ca_folded_label label = key == CA_KEY_TRACEBACK ? CA_FOLDED_FUNCTIONS
+    enum ca_folded_label label = key == CA_KEY_TRACEBACK                   ? CA_FOLDED_FUNCTIONS
                                  : is_label(key) || key == CA_KEY_FILENAME ? CA_FOLDED_NAMES
                                                                            : CA_FOLDED_LINES;
     for (size_t i = 0; i < listing->shown; i++) {
@@ -164,7 +177,8 @@ bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *s
         if (item->size == 0 && (!listing->diff || old == 0)) {
             continue;
         }
-        ca_folded_add_frames(&sink->text, listing->statistics->snapshot, item->frames, item->frame_count, label);
+        ca_folded_add_frames(&sink->text, listing->statistics->snapshot, item->frames, item->frame_count,
+                             label);
         ca_text_add(&sink->text, " ");
         if (listing->diff) {
             ca_text_add_integer(&sink->text, old, false);

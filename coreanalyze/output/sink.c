@@ -65,7 +65,8 @@ static bool file_open(struct ca_sink *sink, struct ca_error **ret_error)
     return temporary_create(sink, there ? &status : NULL, ret_error);
 }
 
-bool ca_sink_open(struct ca_sink *sink, const struct ca_output *output, const char *path, struct ca_error **ret_error)
+bool ca_sink_open(struct ca_sink *sink, const struct ca_output *output, const char *path,
+                  struct ca_error **ret_error)
 {
     *sink = (struct ca_sink){.output = output, .descriptor = -1, .text.escape_names = true};
     if (!path || strcmp(path, "-") == 0) {

@@ -1,4 +1,5 @@
-/* cli.c: what the tests of the command line crash: blocks from several lines, files, depths and a library, then a signal.
+/* cli.c: what the tests of the command line crash: blocks from several lines, files, depths and a library,
+ * then a signal.
  *
  *     cli HOW [EXTRA]     HOW: segv, divide, abort or quit; EXTRA: more blocks on one line, for differences
  */

@@ -1,4 +1,5 @@
-/* cli_library.c: holds more than the rest of cli.c together; stripped, only its exported functions have names. */
+/* cli_library.c: holds more than the rest of cli.c together; stripped, only its exported functions have
+ * names. */
 #include "cli_library.h"
 
 #include <stdlib.h>

@@ -111,7 +111,9 @@ START_TEST(difference_to_the_target)
     ck_assert_int_eq(number_at(object, "old_coverage", "blocks"), EXAMPLE_BLOCKS);
     json_object_put(object);
     ck_assert_int_eq(RUN("diff"), CA_USAGE);
-    ck_assert_str_eq(streams[2], "coreanalyze: diff: a core or snapshot file expected: OLD; see coreanalyze diff --help\n");
+    ck_assert_str_eq(
+        streams[2],
+        "coreanalyze: diff: a core or snapshot file expected: OLD; see coreanalyze diff --help\n");
     remove(path);
 }
 END_TEST
@@ -152,7 +154,8 @@ START_TEST(in_flight)
     thread->operations[0].size = 640;
     ca_target_invalidate(target);
     ck_assert_int_eq(RUN("info"), CA_COMPLETE);
-    ck_assert_ptr_nonnull(strstr(streams[1], "in flight: thread 4712 level 0: allocate, 640 bytes, shown as not done\n"));
+    ck_assert_ptr_nonnull(
+        strstr(streams[1], "in flight: thread 4712 level 0: allocate, 640 bytes, shown as not done\n"));
     ck_assert_ptr_nonnull(strstr(streams[1], ", 1 in flight (thread 4712), every block traced\n"));
     ck_assert_int_eq(RUN("info", "--format", "json"), CA_COMPLETE);
     struct json_object *object = answer(), *list;
@@ -193,7 +196,8 @@ START_TEST(tracer_states)
         const char *words;
     } states[] = {{TM_STATE_STOPPED, "The tracer is loaded but not tracing.\n"},
                   {TM_STATE_FAILED, "The tracer could not start: nothing was recorded.\n"},
-                  {TM_STATE_TRACING, "Traced since 2001-09-09 01:46:40 UTC: every block, up to 25 frames of its traceback.\n"}};
+                  {TM_STATE_TRACING,
+                   "Traced since 2001-09-09 01:46:40 UTC: every block, up to 25 frames of its traceback.\n"}};
     image->root->state = states[_i].state;
     image->root->start_time = UINT64_C(1000000000) * 1000000000;
     ca_target_invalidate(target);

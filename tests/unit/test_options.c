@@ -51,7 +51,8 @@ START_TEST(defaults)
     ck_assert_int_eq(options.value, CA_VALUE_LIVE);
     ck_assert_int_eq(options.format, CA_FORMAT_TEXT);
     ck_assert_uint_eq(options.filter_count, 0);
-    ck_assert(!options.nframe.given && !options.fail_over.given && !options.min_size.given && !options.max_size.given);
+    ck_assert(!options.nframe.given && !options.fail_over.given && !options.min_size.given &&
+              !options.max_size.given);
     ck_assert(!options.no_source && !options.no_skip && !options.all_frames && !options.help);
     ck_assert_ptr_null(options.output);
 }
@@ -70,7 +71,8 @@ START_TEST(order_does_not_matter)
 }
 END_TEST
 
-/* POSIXLY_CORRECT ends options at the first operand in other programs: the same words must mean the same everywhere. */
+/* POSIXLY_CORRECT ends options at the first operand in other programs: the same words must mean the same
+ * everywhere. */
 START_TEST(order_does_not_matter_to_posix)
 {
     setenv("POSIXLY_CORRECT", "1", 1);
@@ -106,7 +108,8 @@ END_TEST
 
 START_TEST(group_keys)
 {
-    static const char *const words[] = {"lineno", "filename", "traceback", "function", "module", "domain", "thread"};
+    static const char *const words[] = {"lineno", "filename", "traceback", "function",
+                                        "module", "domain",   "thread"};
     static const enum ca_key keys[] = {CA_KEY_LINENO, CA_KEY_FILENAME, CA_KEY_TRACEBACK, CA_KEY_FUNCTION,
                                        CA_KEY_MODULE, CA_KEY_DOMAIN,   CA_KEY_THREAD};
     PARSE("--by", words[_i]);
@@ -156,10 +159,22 @@ END_TEST
 
 START_TEST(sizes_refused)
 {
-    static const char *const texts[] = {"", "K", "-1", "+1", " 1", "1 ", "1k", "1KB", "1KiB", "0x10", "1.5K",
-                                        "18446744073709551616", "17179869184G"};
+    static const char *const texts[] = {"",
+                                        "K",
+                                        "-1",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "1k",
+                                        "1KB",
+                                        "1KiB",
+                                        "0x10",
+                                        "1.5K",
+                                        "18446744073709551616",
+                                        "17179869184G"};
     char message[128];
-    snprintf(message, sizeof message, "--min-size: '%s' is not a size: digits, then K, M, G or nothing", texts[_i]);
+    snprintf(message, sizeof message, "--min-size: '%s' is not a size: digits, then K, M, G or nothing",
+             texts[_i]);
     REFUSED(message, "--min-size", texts[_i]);
 }
 END_TEST
@@ -203,8 +218,8 @@ static void assert_filter(size_t index, bool inclusive, const char *pattern, boo
 
 START_TEST(file_filters)
 {
-    PARSE("--include", "*/a.c", "--exclude", "b.c:0", "--include", "c:d:12", "--exclude", "e:", "--include", "f:1x", "--include",
-          ":7");
+    PARSE("--include", "*/a.c", "--exclude", "b.c:0", "--include", "c:d:12", "--exclude", "e:", "--include",
+          "f:1x", "--include", ":7");
     ck_assert_uint_eq(options.filter_count, 6);
     assert_filter(0, true, "*/a.c", false, 0);
     assert_filter(1, false, "b.c", true, 0);
@@ -240,8 +255,8 @@ END_TEST
 
 START_TEST(lists)
 {
-    PARSE("--function", "f*", "--function", "g", "--module", "m", "--skip", "my_alloc", "--skip", "-x", "--thread", "12", "--thread",
-          "13");
+    PARSE("--function", "f*", "--function", "g", "--module", "m", "--skip", "my_alloc", "--skip", "-x",
+          "--thread", "12", "--thread", "13");
     ck_assert_uint_eq(options.functions.count, 2);
     ck_assert_str_eq(options.functions.items[1], "g");
     ck_assert_uint_eq(options.modules.count, 1);
@@ -285,7 +300,8 @@ START_TEST(mistakes)
     REFUSED("option '-n' needs an argument: N", "core", "-n");
     REFUSED("option '--no-source' takes no argument", "--no-source=yes");
     REFUSED("option '--in' is ambiguous", "--in", "x");
-    REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread", "--by", "line");
+    REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread", "--by",
+            "line");
     REFUSED("--format: 'xml' is none of text, json, csv, folded, pprof", "--format", "xml");
     REFUSED("--color: 'yes' is none of auto, always, never", "--color", "yes");
 }

@@ -1,4 +1,5 @@
-/* test_output.c: how answers are written: JSON, CSV, folded stacks, coverage, crash words, callers, the file of -o. */
+/* test_output.c: how answers are written: JSON, CSV, folded stacks, coverage, crash words, callers, the file
+ * of -o. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ static void assert_text(struct ca_text *text, const char *expected)
     ca_text_deinit(text);
 }
 
-/* -------------------------------------------------------------------------------------------------- JSON */
+/* --------------------------------------------------------------------------------------------------- JSON */
 
 static void assert_json(struct json_object *value, const char *expected)
 {
@@ -58,9 +59,13 @@ START_TEST(json_names)
     assert_json(ca_json_name(&json, ""), "\"\"");
     assert_json(ca_json_name(&json, "/a b/\"c\"\\"), "\"/a b/\\\"c\\\"\\\\\"");
     assert_json(ca_json_name(&json, "\n\x1b[31m"), "\"\\n\\u001b[31m\"");
-    assert_json(ca_json_name(&json, "gr\xc3\xb6\xc3\x9f" "e"), "\"gr\xc3\xb6\xc3\x9f" "e\"");
+    assert_json(ca_json_name(&json, "gr\xc3\xb6\xc3\x9f"
+                                    "e"),
+                "\"gr\xc3\xb6\xc3\x9f"
+                "e\"");
     assert_json(ca_json_name(&json, "\xff/\"\x01\xc3\xb6\x80"), "\"\\udcff/\\u0022\\u0001\xc3\xb6\\udc80\"");
-    assert_json(ca_json_name(&json, "\xed\xa0\x80"), "\"\\udced\\udca0\\udc80\""); /* a surrogate is no UTF-8 */
+    assert_json(ca_json_name(&json, "\xed\xa0\x80"),
+                "\"\\udced\\udca0\\udc80\""); /* a surrogate is no UTF-8 */
     ck_assert(!json.failed);
 }
 END_TEST
@@ -97,7 +102,8 @@ START_TEST(json_pieces)
     ck_assert(ca_json_close(&json, &error));
     ck_assert(ca_sink_commit(&sink, &error));
     struct json_object *parsed = json_tokener_parse(streams[1].bytes);
-    ck_assert_str_eq(json_object_to_json_string_ext(parsed, JSON_C_TO_STRING_PLAIN), "{\"none\":[],\"two\":[1,null],\"last\":true}");
+    ck_assert_str_eq(json_object_to_json_string_ext(parsed, JSON_C_TO_STRING_PLAIN),
+                     "{\"none\":[],\"two\":[1,null],\"last\":true}");
     json_object_put(parsed);
 }
 END_TEST
@@ -130,13 +136,15 @@ static uint32_t string_id(const char *string)
 
 static uint32_t frame_id(const char *filename, uint32_t lineno, const char *function)
 {
-    struct ca_frame frame = {.filename = string_id(filename), .lineno = lineno, .function = string_id(function)};
+    struct ca_frame frame = {
+        .filename = string_id(filename), .lineno = lineno, .function = string_id(function)};
     return ca_snapshot_add_frame(snapshot, &frame);
 }
 
 static void trace_add(uint64_t size, const uint32_t *frames, size_t count)
 {
-    struct ca_trace trace = {.size = size, .traceback = ca_snapshot_add_traceback(snapshot, frames, count, (uint32_t)count)};
+    struct ca_trace trace = {
+        .size = size, .traceback = ca_snapshot_add_traceback(snapshot, frames, count, (uint32_t)count)};
     ck_assert(ca_snapshot_add_trace(snapshot, &trace));
 }
 
@@ -155,13 +163,15 @@ static void snapshot_end(void)
 static struct ca_table empty_table;
 
 /* A listing of the snapshot that shows everything. */
-static struct ca_weight *listing_begin(struct ca_listing *listing, enum ca_key key, enum ca_cumulative cumulative)
+static struct ca_weight *listing_begin(struct ca_listing *listing, enum ca_key key,
+                                       enum ca_cumulative cumulative)
 {
     struct ca_error *error = NULL;
     struct ca_weight *weights;
     size_t count;
     ck_assert(ca_snapshot_weights(snapshot, CA_VALUE_LIVE, false, &weights, &count, &error));
-    *listing = (struct ca_listing){.weights = weights, .weight_count = count, .cumulative = cumulative, .table = &empty_table};
+    *listing = (struct ca_listing){
+        .weights = weights, .weight_count = count, .cumulative = cumulative, .table = &empty_table};
     ck_assert(ca_statistics_compute(snapshot, weights, count, key, cumulative, &listing->statistics, &error));
     listing->shown = listing->statistics->count;
     return weights;
@@ -180,12 +190,15 @@ static const char *caller_name(const struct ca_listing *listing, size_t index)
     ck_assert(ca_callers_find(listing, &callers, &error));
     uint32_t caller = callers ? callers[index] : CA_NO_CALLER;
     free(callers);
-    return caller == CA_NO_CALLER ? "" : ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, caller)->filename);
+    return caller == CA_NO_CALLER
+               ? ""
+               : ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, caller)->filename);
 }
 
 START_TEST(folded_names)
 {
-    uint32_t frames[] = {frame_id("/m(+0x12)", 0, NULL), frame_id("a.c", 7, "f;g\n"), frame_id("b.c", 8, "main")};
+    uint32_t frames[] = {frame_id("/m(+0x12)", 0, NULL), frame_id("a.c", 7, "f;g\n"),
+                         frame_id("b.c", 8, "main")};
     struct ca_text text = {0};
     ca_folded_add_frames(&text, snapshot, frames, 3, CA_FOLDED_FUNCTIONS);
     assert_text(&text, "main;f,g\\x0a;/m(+0x12)");
@@ -237,7 +250,9 @@ END_TEST
 START_TEST(callers_that_are_allocators)
 {
     uint32_t bare = frame_id("/m(+0x1)", 0, NULL), allocator = frame_id("/m(xmalloc)", 0, "xmalloc");
-    trace_add(10, (uint32_t[]){bare, allocator, frame_id("/m(mine)", 0, "mine"), frame_id("/m(main)", 0, "main")}, 4);
+    trace_add(10,
+              (uint32_t[]){bare, allocator, frame_id("/m(mine)", 0, "mine"), frame_id("/m(main)", 0, "main")},
+              4);
     struct ca_listing listing;
     struct ca_weight *weights = listing_begin(&listing, CA_KEY_LINENO, CA_CUMULATIVE_OFF);
     ck_assert_str_eq(caller_name(&listing, 0), "/m(mine)");
@@ -272,9 +287,12 @@ START_TEST(callers_of_cumulative_groups)
     struct ca_listing listing;
     struct ca_weight *weights = listing_begin(&listing, CA_KEY_FILENAME, CA_CUMULATIVE_ON);
     for (size_t i = 0; i < listing.shown; i++) {
-        bool is_bare = listing.statistics->items[i].frames[0] == bare ||
-                       strcmp(ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, listing.statistics->items[i].frames[0])->filename),
-                              "/m(+0x1)") == 0;
+        bool is_bare =
+            listing.statistics->items[i].frames[0] == bare ||
+            strcmp(
+                ca_snapshot_string(
+                    snapshot, ca_snapshot_frame(snapshot, listing.statistics->items[i].frames[0])->filename),
+                "/m(+0x1)") == 0;
         ck_assert_str_eq(caller_name(&listing, i), is_bare ? "up.c" : "");
     }
     listing_end(&listing, weights);
@@ -298,7 +316,7 @@ START_TEST(folded_listing_leaves_empty_groups_out)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------ coverage */
+/* ----------------------------------------------------------------------------------------------- coverage */
 
 START_TEST(coverage_lines)
 {
@@ -317,27 +335,33 @@ START_TEST(coverage_lines)
     table.coverage.in_flight = table.in_flight_count = 2;
     operations[1].ambiguous = true;
     ca_coverage_add_text(&text, "coverage", &table);
-    assert_text(&text, "coverage: 104211 blocks, 0 dropped, 2 in flight (threads 4711, 12; done or not cannot be told), every block "
+    assert_text(&text, "coverage: 104211 blocks, 0 dropped, 2 in flight (threads 4711, 12; done or not "
+                       "cannot be told), every block "
                        "traced\n");
     ck_assert(!ca_coverage_is_complete(&table));
 
-    table = (struct ca_table){.coverage = {.blocks = 1, .dropped = 2, .dropped_size = 10240, .sample_bytes = 512 << 10}};
+    table = (struct ca_table){
+        .coverage = {.blocks = 1, .dropped = 2, .dropped_size = 10240, .sample_bytes = 512 << 10}};
     ca_coverage_add_text(&text, "coverage of x", &table);
-    assert_text(&text, "coverage of x: 1 blocks, 2 dropped (10.0 KiB), 0 in flight, one sample per 512 KiB\n");
+    assert_text(&text,
+                "coverage of x: 1 blocks, 2 dropped (10.0 KiB), 0 in flight, one sample per 512 KiB\n");
 
     table = (struct ca_table){.coverage = {.truncated = true, .missing_bytes = 20 << 20, .rejected = 3}};
     ca_coverage_add_text(&text, "coverage", &table);
-    assert_text(&text, "coverage: 0 blocks, 0 dropped, 0 in flight, every block traced, 3 DAMAGED RECORDS LEFT OUT, TRUNCATED: 20.0 "
+    assert_text(&text, "coverage: 0 blocks, 0 dropped, 0 in flight, every block traced, 3 DAMAGED RECORDS "
+                       "LEFT OUT, TRUNCATED: 20.0 "
                        "MiB of tables missing, sizes are lower bounds\n");
     ck_assert(!ca_coverage_is_complete(&table));
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------------------- crash */
+/* -------------------------------------------------------------------------------------------------- crash */
 
 static void assert_crash(int signal_number, siginfo_t information, const char *expected)
 {
-    struct ca_process process = {.pid = 100, .signal = signal_number, .siginfo = (const uint8_t *)&information,
+    struct ca_process process = {.pid = 100,
+                                 .signal = signal_number,
+                                 .siginfo = (const uint8_t *)&information,
                                  .siginfo_size = sizeof information};
     struct ca_text text = {0};
     information.si_signo = signal_number;
@@ -356,7 +380,8 @@ START_TEST(crash_words)
     assert_crash(SIGBUS, information, "crashed with SIGBUS: code 99, address 0x10");
     information = (siginfo_t){.si_code = SI_KERNEL};
     assert_crash(SIGSEGV, information,
-                 "crashed with SIGSEGV: the kernel names no address (a pointer that cannot be an address, or a forbidden instruction)");
+                 "crashed with SIGSEGV: the kernel names no address (a pointer that cannot be an address, or "
+                 "a forbidden instruction)");
     information = (siginfo_t){.si_code = SI_TKILL};
     information.si_pid = 100;
     assert_crash(SIGABRT, information, "crashed with SIGABRT: it called abort()");
@@ -382,7 +407,7 @@ START_TEST(crash_without_siginfo)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------------------- sink */
+/* --------------------------------------------------------------------------------------------------- sink */
 
 static char directory[] = "/tmp/tm-test-XXXXXX";
 static char path[64];
