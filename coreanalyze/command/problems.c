@@ -54,8 +54,9 @@ static void printed_add(struct printed_set *set, struct ca_snapshot *snapshot, c
     }
 }
 
-static bool printed_collect(struct printed_set *set, const struct ca_listing *listing, bool addresses,
-                            struct ca_error **ret_error)
+/* path: of one more module, NULL = none. */
+static bool printed_collect(struct printed_set *set, const struct ca_listing *listing, const char *path,
+                            bool addresses, struct ca_error **ret_error)
 {
     const struct ca_statistics *statistics = listing->statistics;
     size_t frames = 0;
@@ -77,6 +78,9 @@ static bool printed_collect(struct printed_set *set, const struct ca_listing *li
             printed_add(set, statistics->snapshot, ca_snapshot_frame(statistics->snapshot, item->frames[j]),
                         addresses);
         }
+    }
+    if (path) {
+        set->items[set->count++] = (struct printed){path, strlen(path)};
     }
     qsort(set->items, set->count, sizeof *set->items, printed_compare);
     return true;
@@ -115,7 +119,7 @@ static bool target_print(struct ca_run *run, struct ca_target *target, const str
 bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
 {
     struct printed_set set;
-    if (!printed_collect(&set, listing, false, ret_error)) {
+    if (!printed_collect(&set, listing, run->place_module, false, ret_error)) {
         return false;
     }
     bool done = true;
@@ -152,7 +156,7 @@ bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listi
                               struct ca_error **ret_error)
 {
     struct printed_set set;
-    if (!printed_collect(&set, listing, true, ret_error)) {
+    if (!printed_collect(&set, listing, NULL, true, ret_error)) {
         return false;
     }
     for (size_t i = 1; i < listing->table->module_count; i++) {

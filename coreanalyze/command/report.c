@@ -91,6 +91,7 @@ static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_
     if (!positions || count == 0) {
         return ca_fail_memory(ret_error);
     }
+    run->place_module = table->modules[module].path;
     add_position(run, text, &positions[0]);
     return true;
 }

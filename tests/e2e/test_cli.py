@@ -606,6 +606,9 @@ def test_missing_and_other_files(tmp_path):
     # the largest two groups are the library's
     assert coreanalyze("top", "-n1", core).stderr == ""
     assert coreanalyze("top", "--by", "module", "--module", "libcli.so", core).stderr == ""
+    # the report names the place of the crash, too
+    answer, _ = partial(["report", "-n1", core], 1)
+    assert re.search(rf"^  thread \d+ was in {re.escape(str(program))}\(\+0x[0-9a-f]+\)$", answer, re.MULTILINE)
 
     harness.compile_program(SOURCE, program, "-g", "-O0", "-Wl,--no-as-needed", f"-L{tmp_path}", "-lcli",
                             "-Wl,-rpath,$ORIGIN")
