@@ -94,6 +94,37 @@ CA_API void ca_target_set_table(struct ca_target *target, uint64_t address); /* 
 CA_API void ca_target_invalidate(struct ca_target *target);
 CA_API void ca_target_destroy(struct ca_target *target); /* NULL is allowed */
 
+/* ------------------------------------------------------------------------------------------------------
+ * keeping */
+
+/* What `target` holds now as a target of its own, which lives on when the process runs or ends: a snapshot
+ * file in memory, with all names, so that it takes time by the number of blocks and code positions. `name` is
+ * what messages call it; copied. Caller frees with ca_target_destroy. */
+CA_API struct ca_target *ca_target_keep(struct ca_target *target, const char *name,
+                                        struct ca_error **ret_error);
+
+/* What each stack of `target` holds now, without blocks and names: it costs by the number of stacks, so that
+ * a debugger can keep it at each stop. Where that cannot be had without reading many blocks it fails with
+ * CA_NOTHING. Independent of the target. Caller frees with ca_moment_destroy. */
+struct ca_moment;
+CA_API struct ca_moment *ca_moment_keep(struct ca_target *target, struct ca_error **ret_error);
+CA_API void ca_moment_destroy(struct ca_moment *moment); /* NULL is allowed */
+/* The moment as a target to be compared with: sums per stack, with the names that they have in `target` as it
+ * is now, which must be the same process (else CA_NOTHING). Both are borrowed: caller frees it with
+ * ca_target_destroy before target changes. */
+CA_API struct ca_target *ca_moment_open(const struct ca_moment *moment, struct ca_target *target,
+                                        struct ca_error **ret_error);
+
+/* The innermost live block that `address` lies in, of any domain. */
+struct ca_around {
+    uint64_t base;
+    uint64_t size; /* as requested */
+    uint32_t domain;
+};
+/* ret_found false: no live block is known there. */
+CA_API bool ca_target_find_around(struct ca_target *target, uint64_t address, struct ca_around *ret_around,
+                                  bool *ret_found, struct ca_error **ret_error);
+
 /* ------------------------------------------------------------------------------------------------------ commands */
 
 /* Where a command's text goes. stream: 1 = the answer, 2 = messages. */
@@ -110,6 +141,10 @@ struct ca_output {
  * exit code. */
 CA_API enum ca_status ca_command_run(struct ca_target *target, int argc, const char *const *argv,
                                      const struct ca_output *output);
+
+/* The same with any number of targets, which stand for as many SOURCE operands: the last ones. */
+CA_API enum ca_status ca_command_run_on(struct ca_target *const *targets, size_t target_count, int argc,
+                                        const char *const *argv, const struct ca_output *output);
 
 /* Version of the project, "MAJOR.MINOR.PATCH". */
 CA_API const char *ca_version(void);

@@ -25,8 +25,12 @@ struct kept_snapshot {
 };
 
 struct ca_target {
-    struct ca_source *source; /* NULL: a snapshot file */
-    char *snapshot_file;      /* its path, else NULL */
+    struct ca_source *source; /* NULL: a snapshot file or a moment */
+    char *snapshot_file;      /* its path or name, else NULL */
+    char *bytes;              /* of a snapshot file that is in memory alone, else NULL */
+    size_t byte_count;
+    const struct ca_moment *moment; /* else NULL */
+    struct ca_target *base;         /* of the moment: whose tables it refers to */
     bool is_core;
     struct symbol_options symbols;
 
@@ -177,20 +181,47 @@ struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_o
     return target;
 }
 
-static struct ca_target *open_snapshot(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
+/* One without a source, whose snapshot is made of what `from` has; takes over its bytes, also on an error. */
+static struct ca_target *target_create_stored(const char *name, const struct ca_symbol_options *options,
+                                              const struct ca_target *from, struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (!target) {
+        free(from->bytes);
         return NULL;
     }
-    target->snapshot_file = strdup(path);
+    target->bytes = from->bytes;
+    target->byte_count = from->byte_count;
+    target->moment = from->moment;
+    target->base = from->base;
+    target->snapshot_file = strdup(name);
     if (!target->snapshot_file) {
         ca_fail_memory(ret_error);
-    } else if (ca_target_snapshot(target, NULL, 0, false, ret_error)) { /* says now what is wrong with the file */
+    } else if (ca_target_snapshot(target, NULL, 0, false, ret_error)) { /* says now what is wrong with it */
         return target;
     }
     ca_target_destroy(target);
     return NULL;
+}
+
+static struct ca_target *open_snapshot(const char *path, const struct ca_symbol_options *options,
+                                       struct ca_error **ret_error)
+{
+    return target_create_stored(path, options, &(struct ca_target){0}, ret_error);
+}
+
+struct ca_target *ca_target_create_kept(const char *name, char *bytes, size_t size,
+                                        struct ca_error **ret_error)
+{
+    return target_create_stored(name, NULL, &(struct ca_target){.bytes = bytes, .byte_count = size},
+                                ret_error);
+}
+
+struct ca_target *ca_target_create_moment(const struct ca_moment *moment, struct ca_target *base,
+                                          struct ca_error **ret_error)
+{
+    return target_create_stored("the prompt before", &base->symbols.view,
+                                &(struct ca_target){.moment = moment, .base = base}, ret_error);
 }
 
 struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
@@ -226,6 +257,7 @@ void ca_target_destroy(struct ca_target *target)
         free(target->snapshots);
         ca_source_destroy(target->source);
         free(target->snapshot_file);
+        free(target->bytes);
         options_deinit(&target->symbols);
         free(target);
     }
@@ -294,6 +326,19 @@ const char *ca_target_snapshot_file(const struct ca_target *target)
     return target->snapshot_file;
 }
 
+bool ca_target_snapshot_bytes(struct ca_target *target, struct ca_text *text, struct ca_error **ret_error)
+{
+    if (target->bytes) {
+        ca_text_add_bytes(text, target->bytes, target->byte_count);
+        return !text->failed || ca_fail_memory(ret_error);
+    }
+    if (target->snapshot_file && !target->moment) {
+        return ca_profile_read(target->snapshot_file, text, ret_error);
+    }
+    struct ca_snapshot *snapshot = ca_target_snapshot(target, NULL, 0, false, ret_error);
+    return snapshot && ca_profile_encode_plain(snapshot, text, ret_error);
+}
+
 bool ca_target_is_core(const struct ca_target *target)
 {
     return target->is_core;
@@ -311,6 +356,10 @@ static struct ca_table *table_of_snapshot(struct ca_target *target, struct ca_er
     struct ca_snapshot *snapshot = ca_target_snapshot(target, NULL, 0, false, ret_error);
     struct ca_table *table = snapshot ? ca_table_create_empty(ret_error) : NULL;
     if (table) {
+        if (target->moment) {
+            ca_moment_describe(target->moment, table);
+            return table;
+        }
         table->coverage = *ca_snapshot_coverage(snapshot);
         table->root.traceback_limit = ca_snapshot_limit(snapshot);
         table->root.features = ca_profile_has_threads(snapshot) ? TM_FEATURE_DETAIL : 0;
@@ -426,6 +475,9 @@ bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_opti
         options_deinit(&copy);
         return true;
     }
+    if (target->moment) {
+        drop_snapshots(target); /* their names are those that base had */
+    }
     drop_symbolizer(target);
     options_deinit(&target->symbols);
     target->symbols = copy;
@@ -435,6 +487,16 @@ bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_opti
 static struct ca_snapshot *snapshot_make(struct ca_target *target, const struct kept_snapshot *kept, struct ca_error **ret_error)
 {
     const char *const *skip = (const char *const *)kept->skip;
+    if (target->moment) {
+        struct ca_symbolizer *symbolizer = ca_target_symbolizer(target->base, ret_error);
+        return symbolizer ? ca_snapshot_from_moment(target->moment, target->base->table, symbolizer, skip,
+                                                    kept->skip_count, kept->no_skip, ret_error)
+                          : NULL;
+    }
+    if (target->bytes) {
+        return ca_profile_load_bytes(target->snapshot_file, target->bytes, target->byte_count, skip,
+                                     kept->skip_count, kept->no_skip, ret_error);
+    }
     if (target->snapshot_file) {
         return ca_profile_load(target->snapshot_file, skip, kept->skip_count, kept->no_skip, ret_error);
     }

@@ -41,6 +41,7 @@ struct encoder {
     size_t keys_capacity;
     struct ca_index location_index;
     int64_t label_bytes, label_domain, label_thread, label_total, unit_bytes;
+    bool plain;  /* not compressed */
     bool failed; /* out of memory */
 };
 
@@ -530,7 +531,13 @@ static bool pack(struct encoder *encoder, struct ca_text *text)
         return false;
     }
     pprof__profile__pack(profile, bytes);
-    bool packed = compress_into(text, bytes, size);
+    bool packed = true;
+    if (encoder->plain) {
+        ca_text_add_bytes(text, (const char *)bytes, size);
+        packed = !text->failed;
+    } else {
+        packed = compress_into(text, bytes, size);
+    }
     free(bytes);
     return packed;
 }
@@ -549,10 +556,10 @@ static void encoder_deinit(struct encoder *encoder)
     ca_arena_deinit(&encoder->arena);
 }
 
-bool ca_profile_encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice, struct ca_text *text,
-                       struct ca_error **ret_error)
+static bool encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice, bool plain,
+                   struct ca_text *text, struct ca_error **ret_error)
 {
-    struct encoder encoder = {.snapshot = snapshot, .choice = choice};
+    struct encoder encoder = {.snapshot = snapshot, .choice = choice, .plain = plain};
     pprof__profile__init(&encoder.profile);
     bool done = add_header(&encoder) && add_mappings(&encoder);
     if (!done) {
@@ -569,4 +576,15 @@ bool ca_profile_encode(struct ca_snapshot *snapshot, const struct ca_profile_cho
     }
     encoder_deinit(&encoder);
     return done;
+}
+
+bool ca_profile_encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice,
+                       struct ca_text *text, struct ca_error **ret_error)
+{
+    return encode(snapshot, choice, false, text, ret_error);
+}
+
+bool ca_profile_encode_plain(struct ca_snapshot *snapshot, struct ca_text *text, struct ca_error **ret_error)
+{
+    return encode(snapshot, NULL, true, text, ret_error);
 }

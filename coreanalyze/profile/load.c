@@ -26,7 +26,7 @@ bool ca_profile_recognise(const void *bytes, size_t size)
 
 /* ------------------------------------------------------------------------------------------------------ reading */
 
-static bool read_all(const char *path, struct ca_text *text, struct ca_error **ret_error)
+bool ca_profile_read(const char *path, struct ca_text *text, struct ca_error **ret_error)
 {
     gzFile file = gzopen(path, "rb");
     if (!file) {
@@ -226,25 +226,39 @@ static bool copy_skip(struct ca_loaded *loaded, const char *const *skip, size_t 
     return loaded->skip != NULL;
 }
 
+struct ca_snapshot *ca_profile_load_bytes(const char *name, const void *bytes, size_t size,
+                                          const char *const *skip, size_t skip_count, bool no_skip,
+                                          struct ca_error **ret_error)
+{
+    struct ca_loaded *loaded = calloc(1, sizeof *loaded);
+    if (!loaded || !(loaded->path = strdup(name)) || !copy_skip(loaded, skip, skip_count)) {
+        ca_loaded_destroy(loaded);
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    struct ca_snapshot *snapshot = ca_snapshot_create(1, ret_error);
+    if (!snapshot) {
+        ca_loaded_destroy(loaded);
+        return NULL;
+    }
+    loaded->no_skip = no_skip;
+    snapshot->resolver = &resolver;
+    snapshot->resolver_data = loaded;
+    if (!ca_profile_decode(snapshot, loaded, bytes, size, ret_error)) {
+        ca_snapshot_destroy(snapshot); /* destroys loaded too */
+        return NULL;
+    }
+    return snapshot;
+}
+
 struct ca_snapshot *ca_profile_load(const char *path, const char *const *skip, size_t skip_count, bool no_skip,
                                     struct ca_error **ret_error)
 {
     struct ca_text bytes = {0};
     struct ca_snapshot *snapshot = NULL;
-    struct ca_loaded *loaded = calloc(1, sizeof *loaded);
-    if (!loaded || !(loaded->path = strdup(path)) || !copy_skip(loaded, skip, skip_count)) {
-        ca_fail_memory(ret_error);
-    } else if (read_all(path, &bytes, ret_error) && (snapshot = ca_snapshot_create(1, ret_error)) != NULL) {
-        loaded->no_skip = no_skip;
-        snapshot->resolver = &resolver;
-        snapshot->resolver_data = loaded;
-        if (!ca_profile_decode(snapshot, loaded, (const uint8_t *)bytes.bytes, bytes.size, ret_error)) {
-            ca_snapshot_destroy(snapshot); /* destroys loaded too */
-            snapshot = NULL;
-        }
-        loaded = NULL;
+    if (ca_profile_read(path, &bytes, ret_error)) {
+        snapshot = ca_profile_load_bytes(path, bytes.bytes, bytes.size, skip, skip_count, no_skip, ret_error);
     }
     ca_text_deinit(&bytes);
-    ca_loaded_destroy(loaded);
     return snapshot;
 }

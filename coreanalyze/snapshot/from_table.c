@@ -6,6 +6,7 @@
 #include "../symbols/symbols.h"
 #include "../util/grow.h"
 #include "internal.h"
+#include "moment.h"
 
 /* The frames of one code position are position_frames[first .. first + count), innermost first; count 0 = not looked up yet. */
 struct position_span {
@@ -19,6 +20,7 @@ struct table_resolver {
     const char *const *skip;
     size_t skip_count;
     bool no_skip;
+    const struct ca_moment *moment; /* what is weighed instead of the tables; NULL = the tables */
 
     struct position_span *spans; /* index = frame id of the table; [0] is the unknown position */
     uint32_t *position_frames;   /* frame ids of the snapshot */
@@ -255,6 +257,9 @@ static bool table_read_traces(struct ca_snapshot *snapshot, struct ca_error **re
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct trace_reader reader = {.snapshot = snapshot};
+    if (resolver->moment) {
+        return ca_moment_refuse("an option about single blocks", ret_error);
+    }
     if (!ca_table_each_block(resolver->table, read_trace, &reader, ret_error)) {
         return false;
     }
@@ -424,6 +429,10 @@ static bool table_weigh(struct ca_snapshot *snapshot, enum ca_value value, bool 
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct weights weights = {0};
+    if (resolver->moment) {
+        return by_thread ? ca_moment_refuse("a thread", ret_error)
+                         : ca_moment_weights(resolver->moment, value, ret_weights, ret_count, ret_error);
+    }
     if (weigh_refused(resolver, value, by_thread, ret_error)) {
         return false;
     }
@@ -500,6 +509,23 @@ struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_sym
     if (!ca_snapshot_reserve_tracebacks(snapshot, table->stack_count, ret_error)) {
         ca_snapshot_destroy(snapshot);
         return NULL;
+    }
+    return snapshot;
+}
+
+struct ca_snapshot *ca_snapshot_from_moment(const struct ca_moment *moment, struct ca_table *table,
+                                            struct ca_symbolizer *symbolizer, const char *const *skip,
+                                            size_t skip_count, bool no_skip, struct ca_error **ret_error)
+{
+    if (!ca_moment_check(moment, table, ret_error)) {
+        return NULL;
+    }
+    struct ca_snapshot *snapshot =
+        ca_snapshot_from_table(table, symbolizer, skip, skip_count, no_skip, ret_error);
+    if (snapshot) {
+        struct table_resolver *resolver = snapshot->resolver_data;
+        resolver->moment = moment;
+        snapshot->coverage_shared = ca_moment_coverage(moment);
     }
     return snapshot;
 }

@@ -329,6 +329,102 @@ bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, stru
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * around an address */
+
+/* The innermost of the blocks that hold an address. */
+struct around {
+    uint64_t address;
+    struct ca_block *best;
+    bool found;
+};
+
+static void around_offer(struct around *around, const struct ca_block *block)
+{
+    uint64_t offset = around->address - block->address;
+    bool inside = around->address >= block->address && (offset < block->size || offset == 0);
+    if (inside && (!around->found || block->size < around->best->size)) {
+        *around->best = *block;
+        around->found = true;
+    }
+}
+
+/* Blocks of domain 0 do not overlap: the nearest one that begins at or before the address decides. False in
+ * *ret_ended: not met in this segment. */
+static void around_segment(struct around *around, const struct live_rules *rules,
+                           const struct live_segment *live, const uint8_t *bytes, size_t count,
+                           bool *ret_ended)
+{
+    size_t stride = live->region->header.element_size;
+    uint64_t last = around->address >> live->region->header.key_shift;
+    size_t i = last < live->segment->index           ? 0
+               : last - live->segment->index < count ? (size_t)(last - live->segment->index) + 1
+                                                     : count;
+    while (i-- > 0 && !*ret_ended) {
+        uint64_t word;
+        memcpy(&word, bytes + i * stride, sizeof(word));
+        uint64_t address = word_address(rules, live->segment->index + i, word);
+        if (!word_is_live(rules, word) || address > around->address) {
+            continue;
+        }
+        *ret_ended = true;
+        if ((word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE && word_stack(word)) {
+            around_offer(around, &(struct ca_block){
+                                     .address = address,
+                                     .size = word & TM_LIVE_SIZE_MASK,
+                                     .stack = word_stack(word),
+                                 });
+        }
+    }
+}
+
+/* From the address down, segment by segment. */
+static bool around_live(struct ca_table *table, struct around *around, struct ca_error **ret_error)
+{
+    struct live_segment *segments;
+    size_t count;
+    bool good = true, ended = false;
+    if (!live_segments(table, &segments, &count, ret_error)) {
+        return false;
+    }
+    for (size_t i = count; good && !ended && i-- > 0;) {
+        size_t got;
+        void *owned;
+        const struct ca_region *region = segments[i].region;
+        struct live_rules rules = live_rules(table, region);
+        if (segments[i].segment->index > around->address >> region->header.key_shift) {
+            continue;
+        }
+        const uint8_t *bytes =
+            ca_segment_map(table->internal->source, region, segments[i].segment, &got, &owned, ret_error);
+        good = bytes != NULL;
+        if (good) {
+            around_segment(around, &rules, &segments[i], bytes, got / region->header.element_size, &ended);
+        }
+        free(owned);
+    }
+    free(segments);
+    return good;
+}
+
+bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,
+                           bool *ret_found, struct ca_error **ret_error)
+{
+    const struct ca_table_private *internal = table->internal;
+    struct around around = {.address = address, .best = ret_block};
+    if (!wide_read(table, ret_error) || !around_live(table, &around, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i < internal->wide_count; i++) {
+        around_offer(&around, &internal->wide[i]);
+    }
+    for (size_t i = 0; i < internal->overlay_count; i++) {
+        around_offer(&around, &internal->overlay[i]);
+    }
+    *ret_found = around.found;
+    return true;
+}
+
 /* ------------------------------------------------------------------------------------------------------ weights */
 
 struct weighing {
@@ -416,13 +512,19 @@ static bool counters_add_up(const struct ca_table *table)
     return count == table->internal->count_now && size == table->current;
 }
 
+bool ca_table_has_counters(const struct ca_table *table)
+{
+    const struct ca_table_private *internal = table->internal;
+    return table->stats && !internal->busy && internal->missing_beside_live == 0 && counters_add_up(table);
+}
+
 /* Also where live words were cut off: the totals then are still those of all blocks.
  * Counters are per stack; blocks of other domains than 0 all stand in WIDE and are told apart there. */
 bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, bool *ret_usable,
                           struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
-    *ret_usable = table->stats && !internal->busy && internal->missing_beside_live == 0 && counters_add_up(table);
+    *ret_usable = ca_table_has_counters(table);
     if (!*ret_usable) {
         return true;
     }

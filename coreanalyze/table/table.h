@@ -88,6 +88,13 @@ struct ca_stack_weight {
 };
 bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
                     struct ca_error **ret_error);
+/* True when ca_table_weigh needs counters alone, whose number is that of the stacks, and looks at no block of
+ * domain 0. */
+bool ca_table_has_counters(const struct ca_table *table);
+/* The innermost live block that `address` lies in, of any domain: from its first byte to its last; of a block
+ * of 0 bytes the address itself. *ret_found false: none. */
+bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,
+                           bool *ret_found, struct ca_error **ret_error);
 /* Every live block in order of domain and address; stops when `each` returns false. */
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
                          void *context, struct ca_error **ret_error);
