@@ -187,6 +187,16 @@ def test_lines_and_inlined_calls(tmp_path, symbolize, source, variant):
         assert any(len(frames) > 2 for frames in with_line) or "-g1" in flags
 
 
+@pytest.mark.parametrize("source", ["symbols.c", "symbols.cpp"])
+def test_every_instruction(tmp_path, symbolize, source):
+    """First bytes of lines and of inlined calls, too; the positions of registers are such addresses."""
+    binary = compiled(tmp_path, source, "-O2", 5, ())
+    text = harness.run_ok(["objdump", "-d", "--section=.text", "--no-show-raw-insn", binary]).stdout
+    addresses = [int(address, 16) for address in re.findall(r"^\s*([0-9a-f]+):\t", text, re.MULTILINE)]
+    assert len(addresses) > 200
+    assert_agrees(symbolize(binary, addresses), oracle(binary, addresses, 5))
+
+
 def test_names(tmp_path, symbolize):
     """Functions are demangled, without parameters, and qualified also where the DWARF has no linkage name."""
     binary = compiled(tmp_path, "symbols.cpp", "-O2", 5, ())

@@ -591,6 +591,19 @@ static struct file section_choose(const struct file *file, uint64_t number)
     return wanted ? (struct file){file->bytes + section->sh_offset, section->sh_size} : (struct file){0};
 }
 
+static struct file section_find(const struct file *file, const char *name)
+{
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)file->bytes;
+    const Elf64_Shdr *sections = (const Elf64_Shdr *)(file->bytes + header->e_shoff);
+    const char *names = (const char *)file->bytes + sections[header->e_shstrndx].sh_offset;
+    for (size_t i = 0; i < header->e_shnum; i++) {
+        if (strcmp(names + sections[i].sh_name, name) == 0) {
+            return (struct file){file->bytes + sections[i].sh_offset, sections[i].sh_size};
+        }
+    }
+    ck_abort_msg("no section %s", name);
+}
+
 START_TEST(damaged_files)
 {
     struct file file = file_read(own_path);
@@ -612,6 +625,29 @@ START_TEST(damaged_files)
         file_write("damaged", file.bytes, file.size);
         ask_everywhere("damaged", middle);
     }
+    free(file.bytes);
+}
+END_TEST
+
+/* Units whose first entry is a mark for the end of children. */
+START_TEST(units_that_end_before_they_begin)
+{
+    struct file file = file_read(own_path);
+    struct file info = section_find(&file, ".debug_info");
+    size_t changed = 0;
+    for (size_t unit = 0; unit + 12 < info.size;) {
+        uint32_t size;
+        uint16_t version;
+        memcpy(&size, info.bytes + unit, sizeof(size));
+        memcpy(&version, info.bytes + unit + 4, sizeof(version));
+        info.bytes[unit + (version >= 5 ? 12 : 11)] = 0;
+        unit += size + sizeof(size);
+        changed++;
+    }
+    ck_assert_uint_gt(changed, 0);
+    file_write("damaged", file.bytes, file.size);
+    struct ca_module own = own_module();
+    ask_everywhere("damaged", (uint64_t)(uintptr_t)inlined_address - own.bias);
     free(file.bytes);
 }
 END_TEST
@@ -654,6 +690,7 @@ static Suite *symbols_suite(void)
     tcase_add_test(symbolizer, own_address);
     tcase_add_test(symbolizer, modules_without_files);
     tcase_add_loop_test(symbolizer, damaged_files, 0, 20);
+    tcase_add_test(symbolizer, units_that_end_before_they_begin);
     tcase_add_test(symbolizer, cut_files);
     suite_add_tcase(suite, symbolizer);
     return suite;
