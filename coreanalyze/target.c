@@ -43,7 +43,7 @@ struct ca_target {
     size_t snapshot_count, snapshot_capacity;
 };
 
-/* ------------------------------------------------------------------------------------------------------ options */
+/* ----------------------------------------------------------------------------------------- options */
 
 static void strings_destroy(char **strings, size_t count)
 {
@@ -85,7 +85,8 @@ static void options_deinit(struct symbol_options *options)
     memset(options, 0, sizeof(*options));
 }
 
-static bool options_init(struct symbol_options *options, const struct ca_symbol_options *from, struct ca_error **ret_error)
+static bool options_init(struct symbol_options *options, const struct ca_symbol_options *from,
+                         struct ca_error **ret_error)
 {
     static const struct ca_symbol_options none;
     from = from ? from : &none;
@@ -94,7 +95,8 @@ static bool options_init(struct symbol_options *options, const struct ca_symbol_
     options->debug_directory = from->debug_directory ? strdup(from->debug_directory) : NULL;
     options->source_map = strings_copy(from->source_map, from->source_map_count);
     options->source_map_count = from->source_map_count;
-    if ((from->sysroot && !options->sysroot) || (from->debug_directory && !options->debug_directory) || !options->source_map) {
+    if ((from->sysroot && !options->sysroot) || (from->debug_directory && !options->debug_directory) ||
+        !options->source_map) {
         options_deinit(options);
         return ca_fail_memory(ret_error);
     }
@@ -114,11 +116,13 @@ static bool names_equal(const char *left, const char *right)
 
 static bool options_equal(const struct symbol_options *left, const struct symbol_options *right)
 {
-    return names_equal(left->sysroot, right->sysroot) && names_equal(left->debug_directory, right->debug_directory) &&
-           strings_equal(left->source_map, left->source_map_count, right->view.source_map, right->source_map_count);
+    return names_equal(left->sysroot, right->sysroot) &&
+           names_equal(left->debug_directory, right->debug_directory) &&
+           strings_equal(left->source_map, left->source_map_count, right->view.source_map,
+                         right->source_map_count);
 }
 
-/* ------------------------------------------------------------------------------------------------------ life */
+/* -------------------------------------------------------------------------------------------- life */
 
 static void drop_snapshots(struct ca_target *target)
 {
@@ -167,7 +171,8 @@ static struct ca_target *target_create(const struct ca_symbol_options *options, 
     return target;
 }
 
-struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
+struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
+                                      struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (target) {
@@ -224,7 +229,8 @@ struct ca_target *ca_target_create_moment(const struct ca_moment *moment, struct
                                 &(struct ca_target){.moment = moment, .base = base}, ret_error);
 }
 
-struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options, struct ca_error **ret_error)
+struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options,
+                                 struct ca_error **ret_error)
 {
     uint8_t first[4];
     FILE *file = fopen(path, "rb");
@@ -232,11 +238,12 @@ struct ca_target *ca_target_open(const char *path, const struct ca_symbol_option
     if (file) {
         fclose(file);
     }
-    return (ca_profile_recognise(first, size) ? open_snapshot : ca_target_open_core)(path, options, ret_error);
+    return (ca_profile_recognise(first, size) ? open_snapshot : ca_target_open_core)(path, options,
+                                                                                     ret_error);
 }
 
-struct ca_target *ca_target_create(const struct ca_callbacks *callbacks, const struct ca_symbol_options *options,
-                                   struct ca_error **ret_error)
+struct ca_target *ca_target_create(const struct ca_callbacks *callbacks,
+                                   const struct ca_symbol_options *options, struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (target) {
@@ -271,10 +278,10 @@ void ca_target_invalidate(struct ca_target *target)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ description */
+/* ------------------------------------------------------------------------------------- description */
 
-void ca_target_set_process(struct ca_target *target, uint32_t pid, uint32_t machine, int32_t signal, uint32_t signal_thread,
-                           const char *program, const char *arguments)
+void ca_target_set_process(struct ca_target *target, uint32_t pid, uint32_t machine, int32_t signal,
+                           uint32_t signal_thread, const char *program, const char *arguments)
 {
     ca_source_set_process(target->source, pid, machine, signal, signal_thread, program, arguments);
 }
@@ -289,11 +296,11 @@ void ca_target_set_siginfo(struct ca_target *target, const void *bytes, size_t s
     ca_source_set_siginfo(target->source, bytes, size);
 }
 
-void ca_target_add_mapping(struct ca_target *target, uint64_t start, uint64_t end, uint64_t offset, uint32_t protection,
-                           const char *path)
+void ca_target_add_mapping(struct ca_target *target, uint64_t start, uint64_t end, uint64_t offset,
+                           uint32_t protection, const char *path)
 {
     path = path ? path : "";
-    ca_source_add_mapping(target->source, &(struct ca_mapping){
+    struct ca_mapping mapping = {
         .start = start,
         .end = end,
         .offset = offset,
@@ -301,7 +308,8 @@ void ca_target_add_mapping(struct ca_target *target, uint64_t start, uint64_t en
         .protection = protection,
         .named = path[0] != '\0',
         .path = path,
-    });
+    };
+    ca_source_add_mapping(target->source, &mapping);
 }
 
 void ca_target_add_thread(struct ca_target *target, uint32_t tid, const uint64_t *registers, size_t count)
@@ -314,7 +322,7 @@ void ca_target_set_table(struct ca_target *target, uint64_t address)
     target->source->table_hint = address;
 }
 
-/* ------------------------------------------------------------------------------------------------------ what it holds */
+/* ----------------------------------------------------------------------------------- what it holds */
 
 struct ca_source *ca_target_source(struct ca_target *target)
 {
@@ -410,7 +418,8 @@ static bool modules_equal(const struct ca_module *left, const struct ca_module *
 {
     return left->start == right->start && left->end == right->end && left->bias == right->bias &&
            left->build_id_length == right->build_id_length &&
-           memcmp(left->build_id, right->build_id, left->build_id_length) == 0 && strcmp(left->path, right->path) == 0;
+           memcmp(left->build_id, right->build_id, left->build_id_length) == 0 &&
+           strcmp(left->path, right->path) == 0;
 }
 
 /* Modules are only added, so the symbolizer stays until one was. */
@@ -452,7 +461,8 @@ struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_e
     }
     drop_symbolizer(target);
     if (modules_copy(target, table, ret_error)) {
-        target->symbolizer = ca_symbolizer_create(target->modules, target->module_count, &target->symbols.view, ret_error);
+        target->symbolizer =
+            ca_symbolizer_create(target->modules, target->module_count, &target->symbols.view, ret_error);
     }
     if (!target->symbolizer) {
         drop_symbolizer(target);
@@ -465,7 +475,8 @@ const struct ca_symbol_options *ca_target_symbols(const struct ca_target *target
     return &target->symbols.view;
 }
 
-bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_options *options, struct ca_error **ret_error)
+bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_options *options,
+                           struct ca_error **ret_error)
 {
     struct symbol_options copy;
     if (!options_init(&copy, options, ret_error)) {
@@ -484,7 +495,8 @@ bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_opti
     return true;
 }
 
-static struct ca_snapshot *snapshot_make(struct ca_target *target, const struct kept_snapshot *kept, struct ca_error **ret_error)
+static struct ca_snapshot *snapshot_make(struct ca_target *target, const struct kept_snapshot *kept,
+                                         struct ca_error **ret_error)
 {
     const char *const *skip = (const char *const *)kept->skip;
     if (target->moment) {
@@ -501,11 +513,13 @@ static struct ca_snapshot *snapshot_make(struct ca_target *target, const struct 
         return ca_profile_load(target->snapshot_file, skip, kept->skip_count, kept->no_skip, ret_error);
     }
     struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
-    return symbolizer ? ca_snapshot_from_table(target->table, symbolizer, skip, kept->skip_count, kept->no_skip, ret_error)
+    return symbolizer ? ca_snapshot_from_table(target->table, symbolizer, skip, kept->skip_count,
+                                               kept->no_skip, ret_error)
                       : NULL;
 }
 
-static struct ca_snapshot *snapshot_add(struct ca_target *target, struct kept_snapshot *kept, struct ca_error **ret_error)
+static struct ca_snapshot *snapshot_add(struct ca_target *target, struct kept_snapshot *kept,
+                                        struct ca_error **ret_error)
 {
     if (!CA_GROW(target->snapshots, target->snapshot_capacity, target->snapshot_count + 1)) {
         ca_fail_memory(ret_error);
@@ -518,8 +532,8 @@ static struct ca_snapshot *snapshot_add(struct ca_target *target, struct kept_sn
     return kept->snapshot;
 }
 
-struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count, bool no_skip,
-                                       struct ca_error **ret_error)
+struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count,
+                                       bool no_skip, struct ca_error **ret_error)
 {
     for (size_t i = 0; i < target->snapshot_count; i++) {
         const struct kept_snapshot *kept = &target->snapshots[i];

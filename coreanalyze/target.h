@@ -1,5 +1,5 @@
-/* target.h: a process or core as the commands see it. Everything is had when it is first asked for and kept until the target is
- * invalidated or destroyed. Opened and described by the functions in coreanalyze.h. */
+/* target.h: a process or core as the commands see it. Everything is had when it is first asked for and kept
+ * until the target is invalidated or destroyed. Opened and described by the functions in coreanalyze.h. */
 #ifndef CA_TARGET_H
 #define CA_TARGET_H
 
@@ -12,8 +12,9 @@
 #include "util/error.h"
 #include "util/text.h"
 
-/* What follows is borrowed until ca_target_invalidate, ca_target_set_symbols or ca_target_destroy. An error of finding or reading
- * the table is kept too: asking again gives it again (a new object) without reading again; "interrupted" is not kept. */
+/* What follows is borrowed until ca_target_invalidate, ca_target_set_symbols or ca_target_destroy. An error
+ * of finding or reading the table is kept too: asking again gives it again (a new object) without reading
+ * again; "interrupted" is not kept. */
 
 /* Lives as long as the target; NULL for a snapshot file or a moment, which have no memory. */
 struct ca_source *ca_target_source(struct ca_target *target);
@@ -25,14 +26,15 @@ const char *ca_target_snapshot_file(const struct ca_target *target);
 struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret_error);
 /* Over ca_target_table()->modules. */
 struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_error **ret_error);
-/* Allocator frames are left out as `skip` (extra function globs, copied) and no_skip say. The snapshots of different skip
- * options are kept beside each other. */
-struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count, bool no_skip,
-                                       struct ca_error **ret_error);
+/* Allocator frames are left out as `skip` (extra function globs, copied) and no_skip say. The snapshots of
+ * different skip options are kept beside each other. */
+struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count,
+                                       bool no_skip, struct ca_error **ret_error);
 
-/* Other places to look for symbols, for a command line that names some; copied. Drops symbolizer and snapshots when they differ from
- * what is set. */
-bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_options *options, struct ca_error **ret_error);
+/* Other places to look for symbols, for a command line that names some; copied. Drops symbolizer and
+ * snapshots when they differ from what is set. */
+bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_options *options,
+                           struct ca_error **ret_error);
 /* What is set now; borrowed. */
 const struct ca_symbol_options *ca_target_symbols(const struct ca_target *target);
 

@@ -1,5 +1,5 @@
-/* from_table.c: a snapshot of a target's tables. Its traceback ids are the tables' stack ids; a traceback's frames are looked up
- * when they are asked for, each code position once. */
+/* from_table.c: a snapshot of a target's tables. Its traceback ids are the tables' stack ids; a traceback's
+ * frames are looked up when they are asked for, each code position once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,8 @@
 #include "internal.h"
 #include "moment.h"
 
-/* The frames of one code position are position_frames[first .. first + count), innermost first; count 0 = not looked up yet. */
+/* The frames of one code position are position_frames[first .. first + count), innermost first; count 0 = not
+ * looked up yet. */
 struct position_span {
     uint32_t first;
     uint32_t count;
@@ -37,14 +38,15 @@ struct table_resolver {
 
 #define DEPTH_MAX 65535u
 
-/* ------------------------------------------------------------------------------------------------------ positions */
+/* --------------------------------------------------------------------------------------- positions */
 
 static uint32_t add_name(struct ca_snapshot *snapshot, const char *name)
 {
     return name ? ca_snapshot_add_string(snapshot, name, strlen(name)) : 0;
 }
 
-static bool add_position(struct ca_snapshot *snapshot, struct table_resolver *resolver, const struct ca_position *position)
+static bool add_position(struct ca_snapshot *snapshot, struct table_resolver *resolver,
+                         const struct ca_position *position)
 {
     struct ca_frame frame = {
         .filename = add_name(snapshot, position->filename),
@@ -57,7 +59,8 @@ static bool add_position(struct ca_snapshot *snapshot, struct table_resolver *re
     }
     uint32_t id = ca_snapshot_add_frame(snapshot, &frame);
     size_t count = resolver->position_count;
-    if (id == UINT32_MAX || count == UINT32_MAX || !CA_GROW(resolver->position_frames, resolver->frames_capacity, count + 1) ||
+    if (id == UINT32_MAX || count == UINT32_MAX ||
+        !CA_GROW(resolver->position_frames, resolver->frames_capacity, count + 1) ||
         !CA_GROW(resolver->position_skipped, resolver->skipped_capacity, count + 1)) {
         return false;
     }
@@ -68,7 +71,8 @@ static bool add_position(struct ca_snapshot *snapshot, struct table_resolver *re
     return true;
 }
 
-/* A return address belongs to the call before it, which may be of another line or the last of its function. */
+/* A return address belongs to the call before it, which may be of another line or the last of its function.
+ */
 static const struct ca_position *look_up(struct table_resolver *resolver, uint32_t frame, size_t *ret_count)
 {
     static const struct ca_position unknown = {.filename = "<unknown>"};
@@ -84,7 +88,8 @@ static const struct ca_position *look_up(struct table_resolver *resolver, uint32
 }
 
 /* The frames of a code position; NULL when out of memory. Borrowed until the next call. */
-static const struct position_span *position_resolve(struct ca_snapshot *snapshot, struct table_resolver *resolver, uint32_t frame)
+static const struct position_span *position_resolve(struct ca_snapshot *snapshot,
+                                                    struct table_resolver *resolver, uint32_t frame)
 {
     struct position_span *span = &resolver->spans[frame];
     if (span->count) {
@@ -105,7 +110,7 @@ static const struct position_span *position_resolve(struct ca_snapshot *snapshot
     return span;
 }
 
-/* ------------------------------------------------------------------------------------------------------ tracebacks */
+/* -------------------------------------------------------------------------------------- tracebacks */
 
 /* Physical frames of a stack in resolver->walk, at least one: the unknown one where the tables have none. */
 static size_t walk_stack(struct table_resolver *resolver, uint32_t stack)
@@ -118,9 +123,11 @@ static size_t walk_stack(struct table_resolver *resolver, uint32_t stack)
     return depth;
 }
 
-/* Frames of the whole traceback, of which the tables gave `count`; unknown where some were cut off, because inlined calls among those
- * were never seen, or where the walk could not tell that it had reached the outermost frame. */
-static uint32_t total_nframe(const struct table_resolver *resolver, uint32_t stack, size_t depth, size_t count)
+/* Frames of the whole traceback, of which the tables gave `count`; unknown where some were cut off, because
+ * inlined calls among those were never seen, or where the walk could not tell that it had reached the
+ * outermost frame. */
+static uint32_t total_nframe(const struct table_resolver *resolver, uint32_t stack, size_t depth,
+                             size_t count)
 {
     const struct tm_stack *record = &resolver->table->stacks[stack];
     const unsigned unsure = TM_STACK_TRUNCATED | TM_STACK_NO_DEPTH | TM_STACK_BROKEN | TM_STACK_GUESSED;
@@ -136,7 +143,8 @@ struct growing {
     uint32_t last_skipped; /* the oldest allocator frame so far: shown when nothing else remains */
 };
 
-static bool growing_add(struct table_resolver *resolver, const struct position_span *span, struct growing *growing)
+static bool growing_add(struct table_resolver *resolver, const struct position_span *span,
+                        struct growing *growing)
 {
     for (uint32_t i = 0; i < span->count; i++) {
         uint32_t frame = resolver->position_frames[span->first + i];
@@ -152,7 +160,8 @@ static bool growing_add(struct table_resolver *resolver, const struct position_s
     return true;
 }
 
-static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, struct ca_error **ret_error)
+static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
+                          struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct growing growing = {.last_skipped = UINT32_MAX};
@@ -171,11 +180,12 @@ static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size
     }
     bool complete = next == depth;
     uint32_t total = complete ? total_nframe(resolver, traceback, depth, growing.count) : CA_TOTAL_UNKNOWN;
-    return ca_snapshot_set_traceback(snapshot, traceback, resolver->output, growing.count, complete, total, ret_error);
+    return ca_snapshot_set_traceback(snapshot, traceback, resolver->output, growing.count, complete, total,
+                                     ret_error);
 }
 
-static bool table_locate(struct ca_snapshot *snapshot, uint32_t traceback, struct ca_location **ret_locations, size_t *ret_count,
-                         uint32_t *ret_total, struct ca_error **ret_error)
+static bool table_locate(struct ca_snapshot *snapshot, uint32_t traceback, struct ca_location **ret_locations,
+                         size_t *ret_count, uint32_t *ret_total, struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     size_t depth = walk_stack(resolver, traceback), frames = 0;
@@ -231,7 +241,7 @@ static const struct ca_mapped *table_mapped(struct ca_snapshot *snapshot, size_t
     return resolver->mapped;
 }
 
-/* ------------------------------------------------------------------------------------------------------ traces */
+/* ------------------------------------------------------------------------------------------ traces */
 
 struct trace_reader {
     struct ca_snapshot *snapshot;
@@ -241,7 +251,7 @@ struct trace_reader {
 static bool read_trace(void *context, const struct ca_block *block)
 {
     struct trace_reader *reader = context;
-    reader->failed = !ca_snapshot_add_trace(reader->snapshot, &(struct ca_trace){
+    struct ca_trace trace = {
         .size = block->size,
         .address = block->address,
         .time = block->time,
@@ -249,7 +259,8 @@ static bool read_trace(void *context, const struct ca_block *block)
         .domain = block->domain,
         .traceback = block->stack,
         .thread = block->thread,
-    });
+    };
+    reader->failed = !ca_snapshot_add_trace(reader->snapshot, &trace);
     return !reader->failed;
 }
 
@@ -269,14 +280,15 @@ static bool table_read_traces(struct ca_snapshot *snapshot, struct ca_error **re
     return ca_snapshot_sort_traces(snapshot, ret_error);
 }
 
-/* ------------------------------------------------------------------------------------------------------ weights */
+/* ----------------------------------------------------------------------------------------- weights */
 
 struct weights {
     struct ca_weight *items;
     size_t count, capacity;
 };
 
-static bool weights_add(struct weights *weights, uint32_t traceback, uint32_t domain, uint32_t thread, uint64_t count, uint64_t size)
+static bool weights_add(struct weights *weights, uint32_t traceback, uint32_t domain, uint32_t thread,
+                        uint64_t count, uint64_t size)
 {
     if (count == 0) {
         return true;
@@ -304,7 +316,8 @@ static bool weigh_live(struct table_resolver *resolver, struct weights *weights,
     bool good = true;
     for (size_t d = 0; good && d < domain_count; d++) {
         struct ca_stack_weight *stacks;
-        good = ca_table_weigh(resolver->table, domain_count == 1 ? UINT32_MAX : domains[d], &stacks, ret_error);
+        good =
+            ca_table_weigh(resolver->table, domain_count == 1 ? UINT32_MAX : domains[d], &stacks, ret_error);
         for (size_t i = 0; good && i < resolver->table->stack_count; i++) {
             if (!weights_add(weights, (uint32_t)i, domains[d], 0, stacks[i].count, stacks[i].size)) {
                 good = ca_fail_memory(ret_error);
@@ -316,9 +329,10 @@ static bool weigh_live(struct table_resolver *resolver, struct weights *weights,
     return good;
 }
 
-/* Peak and totals are kept per stack. A stack is a call of one function, so that its blocks are of one domain: that of those which live,
- * 0 where none does. */
-static bool weigh_counters(struct table_resolver *resolver, enum ca_value value, struct weights *weights, struct ca_error **ret_error)
+/* Peak and totals are kept per stack. A stack is a call of one function, so that its blocks are of one
+ * domain: that of those which live, 0 where none does. */
+static bool weigh_counters(struct table_resolver *resolver, enum ca_value value, struct weights *weights,
+                           struct ca_error **ret_error)
 {
     struct ca_table *table = resolver->table;
     uint32_t *domains, *domain_of = calloc(table->stack_count, sizeof(*domain_of));
@@ -364,7 +378,8 @@ struct collector {
 static bool collect_block(void *context, const struct ca_block *block)
 {
     struct collector *collector = context;
-    collector->failed = !weights_add(collector->weights, block->stack, block->domain, block->thread, 1, block->size);
+    collector->failed =
+        !weights_add(collector->weights, block->stack, block->domain, block->thread, 1, block->size);
     return !collector->failed;
 }
 
@@ -380,7 +395,8 @@ static int compare_weights(const void *a, const void *b)
     return (left->traceback > right->traceback) - (left->traceback < right->traceback);
 }
 
-static bool weigh_threads(struct table_resolver *resolver, struct weights *weights, struct ca_error **ret_error)
+static bool weigh_threads(struct table_resolver *resolver, struct weights *weights,
+                          struct ca_error **ret_error)
 {
     struct collector collector = {.weights = weights};
     if (!ca_table_each_block(resolver->table, collect_block, &collector, ret_error)) {
@@ -406,11 +422,13 @@ static bool weigh_threads(struct table_resolver *resolver, struct weights *weigh
     return true;
 }
 
-static bool weigh_refused(const struct table_resolver *resolver, enum ca_value value, bool by_thread, struct ca_error **ret_error)
+static bool weigh_refused(const struct table_resolver *resolver, enum ca_value value, bool by_thread,
+                          struct ca_error **ret_error)
 {
     uint64_t features = resolver->table->root.features;
     if (value != CA_VALUE_LIVE && !(features & TM_FEATURE_STATS)) {
-        ca_fail(ret_error, CA_USAGE, "peak and total values were not recorded; run the program with: tm-run -o stats=1");
+        ca_fail(ret_error, CA_USAGE,
+                "peak and total values were not recorded; run the program with: tm-run -o stats=1");
         return true;
     }
     if (value != CA_VALUE_LIVE && by_thread) {
@@ -424,8 +442,8 @@ static bool weigh_refused(const struct table_resolver *resolver, enum ca_value v
     return false;
 }
 
-static bool table_weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
-                        size_t *ret_count, struct ca_error **ret_error)
+static bool table_weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
+                        struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct weights weights = {0};
@@ -455,7 +473,7 @@ static bool table_weigh(struct ca_snapshot *snapshot, enum ca_value value, bool 
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ life */
+/* -------------------------------------------------------------------------------------------- life */
 
 static void table_resolver_destroy(struct ca_snapshot *snapshot)
 {
@@ -481,8 +499,9 @@ static const struct ca_resolver table_operations = {
     .mapped = table_mapped,
 };
 
-struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_symbolizer *symbolizer, const char *const *skip,
-                                           size_t skip_count, bool no_skip, struct ca_error **ret_error)
+struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_symbolizer *symbolizer,
+                                           const char *const *skip, size_t skip_count, bool no_skip,
+                                           struct ca_error **ret_error)
 {
     struct ca_snapshot *snapshot = ca_snapshot_create(table->root.traceback_limit, ret_error);
     if (!snapshot) {

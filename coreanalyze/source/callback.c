@@ -1,7 +1,7 @@
 /* callback.c: a target whose memory a caller reads for us: GDB, whatever it is connected to.
  *
- * Behind the callback there may be a serial line, so calls are what costs. Small reads go through a cache of pages that fetches
- * a run of pages at a time; large ones pass by it, in chunks. */
+ * Behind the callback there may be a serial line, so calls are what costs. Small reads go through a cache of
+ * pages that fetches a run of pages at a time; large ones pass by it, in chunks. */
 #include "internal.h"
 #include "process.h"
 
@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_SIZE 4096u
-#define RUN_SIZE (16 * PAGE_SIZE)        /* fetched at a miss */
-#define CACHE_PAGES_MAX 4096u            /* then all are dropped */
-#define CACHE_SLOTS (2 * CACHE_PAGES_MAX) /* power of two */
-#define SMALL_READ RUN_SIZE              /* larger ones pass by the cache */
-#define CHUNK_SIZE ((size_t)1 << 20)     /* most that one call asks for */
+#define PAGE_SIZE       4096u
+#define RUN_SIZE        (16 * PAGE_SIZE)      /* fetched at a miss */
+#define CACHE_PAGES_MAX 4096u                 /* then all are dropped */
+#define CACHE_SLOTS     (2 * CACHE_PAGES_MAX) /* power of two */
+#define SMALL_READ      RUN_SIZE              /* larger ones pass by the cache */
+#define CHUNK_SIZE      ((size_t)1 << 20)     /* most that one call asks for */
 
 struct cached_page {
     uint64_t address;
@@ -38,7 +38,7 @@ static size_t call_read(struct callback_source *source, uint64_t address, void *
     return got == CA_READ_INTERRUPTED || got < size ? got : size;
 }
 
-/* ------------------------------------------------------------------------------------------------------ cache */
+/* ------------------------------------------------------------------------------------------- cache */
 
 static void cache_clear(struct callback_source *source)
 {
@@ -104,7 +104,8 @@ static size_t read_cached(struct callback_source *source, uint64_t address, uint
         }
         const struct cached_page *page = *cache_slot(source, start);
         size_t within = (size_t)(at - start);
-        /* No page when memory ran out; one that begins before the readable memory counts as unreadable: mappings begin at pages. */
+        /* No page when memory ran out; one that begins before the readable memory counts as unreadable:
+         * mappings begin at pages. */
         if (!page || page->valid <= within) {
             break;
         }
@@ -135,12 +136,13 @@ static size_t read_chunks(struct callback_source *source, uint64_t address, uint
     return filled;
 }
 
-/* ------------------------------------------------------------------------------------------------------ operations */
+/* -------------------------------------------------------------------------------------- operations */
 
 static size_t callback_read(struct ca_source *base, uint64_t address, void *buffer, size_t size)
 {
     struct callback_source *source = (struct callback_source *)base;
-    return size < SMALL_READ ? read_cached(source, address, buffer, size) : read_chunks(source, address, buffer, size);
+    return size < SMALL_READ ? read_cached(source, address, buffer, size)
+                             : read_chunks(source, address, buffer, size);
 }
 
 static bool callback_describe(struct ca_source *base)

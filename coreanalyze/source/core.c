@@ -1,5 +1,6 @@
-/* core.c: an ELF core file, mapped into memory. The program headers and notes are read here and not by libelf or libdwfl,
- * because a core may be cut anywhere or be written by somebody hostile: every number in it is checked against the file. */
+/* core.c: an ELF core file, mapped into memory. The program headers and notes are read here and not by libelf
+ * or libdwfl, because a core may be cut anywhere or be written by somebody hostile: every number in it is
+ * checked against the file. */
 #include "internal.h"
 #include "process.h"
 
@@ -50,17 +51,21 @@ struct core_source {
     bool failed; /* memory ran out */
 };
 
-/* ------------------------------------------------------------------------------------------------------ the file */
+/* ---------------------------------------------------------------------------------------- the file */
 
 static bool fail_open(const char *path, int error, struct ca_error **ret_error)
 {
     if (error == ENOENT) {
         return ca_fail(ret_error, CA_NOTHING,
-                       "%s: no such file; look where core files go with: cat /proc/sys/kernel/core_pattern, coredumpctl list", path);
+                       "%s: no such file; look where core files go with: cat /proc/sys/kernel/core_pattern, "
+                       "coredumpctl list",
+                       path);
     }
     if (error == EACCES || error == EPERM) {
-        return ca_fail(ret_error, CA_NOTHING, "%s: permission denied; core files belong to the user whose program crashed: try with sudo",
-                       path);
+        return ca_fail(
+            ret_error, CA_NOTHING,
+            "%s: permission denied; core files belong to the user whose program crashed: try with sudo",
+            path);
     }
     return ca_fail(ret_error, CA_NOTHING, "%s: cannot be opened: %s", path, strerror(error));
 }
@@ -79,9 +84,11 @@ static bool file_map(struct core_source *source, const char *path, struct ca_err
     } else if (S_ISDIR(status.st_mode)) {
         ca_fail(ret_error, CA_NOTHING, "%s: is a directory, a core file expected", path);
     } else if (!S_ISREG(status.st_mode)) {
-        ca_fail(ret_error, CA_NOTHING, "%s: is no regular file, a core file expected; write it to a file first", path);
+        ca_fail(ret_error, CA_NOTHING,
+                "%s: is no regular file, a core file expected; write it to a file first", path);
     } else if (status.st_size == 0) {
-        ca_fail(ret_error, CA_NOTHING, "%s: is empty, a core file expected; was the disk full, or `ulimit -c` too small?", path);
+        ca_fail(ret_error, CA_NOTHING,
+                "%s: is empty, a core file expected; was the disk full, or `ulimit -c` too small?", path);
     } else {
         void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
         if (bytes == MAP_FAILED) {
@@ -106,7 +113,7 @@ static uint64_t file_clip(const struct core_source *source, uint64_t offset, uin
     return size < room ? size : room;
 }
 
-/* ------------------------------------------------------------------------------------------------------ ELF header */
+/* -------------------------------------------------------------------------------------- ELF header */
 
 /* What to say about files that users take for core files. */
 static const struct {
@@ -115,7 +122,7 @@ static const struct {
     const char *hint;
 } other_formats[] = {
     {"\x28\xb5\x2f\xfd", 4, "; it is compressed: decompress it with zstd -d"},
-    {"\xfd" "7zXZ", 5, "; it is compressed: decompress it with xz -d"},
+    {"\xfd\x37zXZ", 5, "; it is compressed: decompress it with xz -d"},
     {"\x1f\x8b", 2, "; it is compressed: decompress it with gzip -d"},
     {"\x04\x22\x4d\x18", 4, "; it is compressed: decompress it with lz4 -d"},
     {"BZh", 3, "; it is compressed: decompress it with bzip2 -d"},
@@ -129,14 +136,17 @@ static bool fail_no_elf(const struct core_source *source, const char *path, stru
     }
     const char *hint = "; give the core file of a crashed program";
     for (size_t i = 0; i < sizeof(other_formats) / sizeof(other_formats[0]); i++) {
-        if (source->size >= other_formats[i].size && memcmp(source->bytes, other_formats[i].magic, other_formats[i].size) == 0) {
+        if (source->size >= other_formats[i].size &&
+            memcmp(source->bytes, other_formats[i].magic, other_formats[i].size) == 0) {
             hint = other_formats[i].hint;
         }
     }
-    return ca_fail(ret_error, CA_NOTHING, "%s: is no core file: ELF magic 7f 45 4c 46 expected, found%s%s", path, found, hint);
+    return ca_fail(ret_error, CA_NOTHING, "%s: is no core file: ELF magic 7f 45 4c 46 expected, found%s%s",
+                   path, found, hint);
 }
 
-static bool fail_no_core(const struct core_source *source, const char *path, const Elf64_Ehdr *header, struct ca_error **ret_error)
+static bool fail_no_core(const struct core_source *source, const char *path, const Elf64_Ehdr *header,
+                         struct ca_error **ret_error)
 {
     const char *kind = "an ELF file of another kind";
     if (header->e_type == ET_EXEC) {
@@ -154,7 +164,8 @@ static bool fail_no_core(const struct core_source *source, const char *path, con
             }
         }
     }
-    return ca_fail(ret_error, CA_NOTHING, "%s: is no core file but %s; give the core file that it left when it crashed", path, kind);
+    return ca_fail(ret_error, CA_NOTHING,
+                   "%s: is no core file but %s; give the core file that it left when it crashed", path, kind);
 }
 
 static const char *machine_name(uint16_t machine)
@@ -175,25 +186,30 @@ static const char *machine_name(uint16_t machine)
     }
 }
 
-static bool header_read(struct core_source *source, const char *path, Elf64_Ehdr *header, struct ca_error **ret_error)
+static bool header_read(struct core_source *source, const char *path, Elf64_Ehdr *header,
+                        struct ca_error **ret_error)
 {
     if (source->size < SELFMAG || memcmp(source->bytes, ELFMAG, SELFMAG) != 0) {
         return fail_no_elf(source, path, ret_error);
     }
     if (source->size < sizeof(*header)) {
-        return ca_fail(ret_error, CA_NOTHING, "%s: ends within its ELF header: %zu bytes expected, %zu found; the file is truncated",
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: ends within its ELF header: %zu bytes expected, %zu found; the file is truncated",
                        path, sizeof(*header), source->size);
     }
     memcpy(header, source->bytes, sizeof(*header));
     if (header->e_ident[EI_CLASS] != ELFCLASS64) {
         return ca_fail(ret_error, CA_NOTHING, "%s: is %s; only 64-bit programs are supported", path,
-                       header->e_ident[EI_CLASS] == ELFCLASS32 ? "a 32-bit ELF file" : "an ELF file of an unknown class");
+                       header->e_ident[EI_CLASS] == ELFCLASS32 ? "a 32-bit ELF file"
+                                                               : "an ELF file of an unknown class");
     }
     if (header->e_ident[EI_DATA] != ELFDATA2LSB) {
-        return ca_fail(ret_error, CA_NOTHING, "%s: is a big-endian ELF file; only little-endian machines are supported", path);
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: is a big-endian ELF file; only little-endian machines are supported", path);
     }
     if (header->e_machine != EM_X86_64 && header->e_machine != EM_AARCH64) {
-        return ca_fail(ret_error, CA_NOTHING, "%s: is of machine %u (%s); x86-64 (62) and aarch64 (183) are supported", path,
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: is of machine %u (%s); x86-64 (62) and aarch64 (183) are supported", path,
                        header->e_machine, machine_name(header->e_machine));
     }
     if (header->e_type != ET_CORE) {
@@ -203,7 +219,7 @@ static bool header_read(struct core_source *source, const char *path, Elf64_Ehdr
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ program headers */
+/* --------------------------------------------------------------------------------- program headers */
 
 struct program_headers {
     uint64_t offset;
@@ -211,8 +227,9 @@ struct program_headers {
     uint64_t stride;
 };
 
-/* With 65535 or more of them the count is in section header 0. Linux writes that behind the memory, where a truncated file has lost
- * it; but it puts the notes straight after the program headers, so that their offset tells. */
+/* With 65535 or more of them the count is in section header 0. Linux writes that behind the memory, where a
+ * truncated file has lost it; but it puts the notes straight after the program headers, so that their offset
+ * tells. */
 static uint64_t header_count(const struct core_source *source, const Elf64_Ehdr *header)
 {
     if (header->e_phnum != PN_XNUM) {
@@ -233,14 +250,15 @@ static uint64_t header_count(const struct core_source *source, const Elf64_Ehdr 
     return PN_XNUM;
 }
 
-static bool headers_locate(struct core_source *source, const char *path, const Elf64_Ehdr *header, struct program_headers *headers,
-                           struct ca_error **ret_error)
+static bool headers_locate(struct core_source *source, const char *path, const Elf64_Ehdr *header,
+                           struct program_headers *headers, struct ca_error **ret_error)
 {
     headers->offset = header->e_phoff;
     headers->count = header_count(source, header);
     headers->stride = header->e_phentsize;
     if (headers->stride < sizeof(Elf64_Phdr)) {
-        return ca_fail(ret_error, CA_NOTHING, "%s: is damaged: program headers of %zu bytes expected, found %u", path,
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: is damaged: program headers of %zu bytes expected, found %u", path,
                        sizeof(Elf64_Phdr), header->e_phentsize);
     }
     /* count and stride have at most 32 and 16 bits: no overflow */
@@ -248,8 +266,8 @@ static bool headers_locate(struct core_source *source, const char *path, const E
     uint64_t found = file_clip(source, headers->offset, size);
     if (found < size) {
         return ca_fail(ret_error, CA_NOTHING,
-                       "%s: ends within its program headers: %" PRIu64 " bytes at offset %" PRIu64 " expected, %" PRIu64
-                       " found; the file is truncated",
+                       "%s: ends within its program headers: %" PRIu64 " bytes at offset %" PRIu64
+                       " expected, %" PRIu64 " found; the file is truncated",
                        path, size, headers->offset, found);
     }
     if (headers->count == 0) {
@@ -258,7 +276,8 @@ static bool headers_locate(struct core_source *source, const char *path, const E
     return true;
 }
 
-static Elf64_Phdr headers_get(const struct core_source *source, const struct program_headers *headers, uint64_t i)
+static Elf64_Phdr headers_get(const struct core_source *source, const struct program_headers *headers,
+                              uint64_t i)
 {
     Elf64_Phdr program;
     memcpy(&program, source->bytes + headers->offset + i * headers->stride, sizeof(program));
@@ -281,7 +300,8 @@ static void segment_add(struct core_source *source, const Elf64_Phdr *program)
         .end = end,
         .offset = program->p_offset,
         .size = file_clip(source, program->p_offset, promised),
-        .protection = (program->p_flags & PF_R ? 1u : 0) | (program->p_flags & PF_W ? 2u : 0) | (program->p_flags & PF_X ? 4u : 0),
+        .protection = (program->p_flags & PF_R ? 1u : 0) | (program->p_flags & PF_W ? 2u : 0) |
+                      (program->p_flags & PF_X ? 4u : 0),
     };
 }
 
@@ -319,9 +339,10 @@ static void segments_sort(struct core_source *source)
     source->segment_count = kept;
 }
 
-/* ------------------------------------------------------------------------------------------------------ notes */
+/* ------------------------------------------------------------------------------------------- notes */
 
-/* struct elf_prstatus of 64-bit machines: pr_cursig at 12, pr_pid at 32, pr_reg at 112, then pr_fpvalid padded to 8 bytes. */
+/* struct elf_prstatus of 64-bit machines: pr_cursig at 12, pr_pid at 32, pr_reg at 112, then pr_fpvalid
+ * padded to 8 bytes. */
 #define PRSTATUS_SIGNAL    12
 #define PRSTATUS_PID       32
 #define PRSTATUS_REGISTERS 112
@@ -344,7 +365,8 @@ static void read_prstatus(struct core_source *source, const uint8_t *bytes, size
     memcpy(registers, bytes + PRSTATUS_REGISTERS, count * sizeof(registers[0]));
     uint32_t tid;
     memcpy(&tid, bytes + PRSTATUS_PID, sizeof(tid));
-    if (source->base.thread_count == 0) { /* the kernel writes the thread that got the signal first, GDB the selected one */
+    /* The kernel writes the thread that got the signal first, GDB the selected one. */
+    if (source->base.thread_count == 0) {
         int16_t signal;
         memcpy(&signal, bytes + PRSTATUS_SIGNAL, sizeof(signal));
         source->signal = signal;
@@ -390,7 +412,8 @@ static void read_files(struct core_source *source, const uint8_t *bytes, size_t 
                 source->failed = true;
                 return;
             }
-            source->files[source->file_count++] = (struct file_range){entry[0], entry[1], entry[2] * header[1], path};
+            source->files[source->file_count++] =
+                (struct file_range){entry[0], entry[1], entry[2] * header[1], path};
         }
         path = next + 1;
     }
@@ -453,7 +476,7 @@ static void notes_read(struct core_source *source, uint64_t offset, uint64_t pro
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ description */
+/* ------------------------------------------------------------------------------------- description */
 
 static int compare_files(const void *a, const void *b)
 {
@@ -465,11 +488,12 @@ static int compare_files(const void *a, const void *b)
 }
 
 /* The mapping [start, end) within a segment (NULL: it is not in the core) and a file (NULL: anonymous). */
-static void mapping_add(struct core_source *source, uint64_t start, uint64_t end, const struct segment *segment,
-                        const struct file_range *file)
+static void mapping_add(struct core_source *source, uint64_t start, uint64_t end,
+                        const struct segment *segment, const struct file_range *file)
 {
-    uint64_t readable = segment && segment->start + segment->size > start ? segment->start + segment->size - start : 0;
-    ca_source_add_mapping(&source->base, &(struct ca_mapping){
+    uint64_t readable =
+        segment && segment->start + segment->size > start ? segment->start + segment->size - start : 0;
+    struct ca_mapping mapping = {
         .start = start,
         .end = end,
         .offset = file ? file->offset + (start - file->start) : 0,
@@ -477,7 +501,8 @@ static void mapping_add(struct core_source *source, uint64_t start, uint64_t end
         .protection = segment ? segment->protection : 1,
         .named = file != NULL,
         .path = file ? file->path : "",
-    });
+    };
+    ca_source_add_mapping(&source->base, &mapping);
 }
 
 /* Walks segments and files, both sorted, side by side and cuts where either begins or ends. */
@@ -523,12 +548,13 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Where neither the auxiliary vector nor the stack tells: a mapped file of the short name; else the short name, which the kernel
- * cuts at 15 bytes. */
+/* Where neither the auxiliary vector nor the stack tells: a mapped file of the short name; else the short
+ * name, which the kernel cuts at 15 bytes. */
 static const char *program_by_name(const struct core_source *source)
 {
     size_t length = strlen(source->short_name);
-    size_t compared = length < SHORT_NAME_MAX ? length + 1 : length; /* with the NUL, where the kernel did not cut */
+    size_t compared =
+        length < SHORT_NAME_MAX ? length + 1 : length; /* with the NUL, where the kernel did not cut */
     for (size_t i = 0; length && i < source->file_count; i++) {
         if (strncmp(base_name(source->files[i].path), source->short_name, compared) == 0) {
             return source->files[i].path;
@@ -550,8 +576,8 @@ static void process_make(struct core_source *source)
         source->signal = 0; /* how a debugger stops a process that it has attached to: a core that it wrote */
     }
     uint32_t signal_thread = source->signal && base->thread_count ? base->threads[0].tid : 0;
-    ca_source_set_process(base, source->pid, source->machine, source->signal, signal_thread, program_by_name(source),
-                          source->arguments);
+    ca_source_set_process(base, source->pid, source->machine, source->signal, signal_thread,
+                          program_by_name(source), source->arguments);
     ca_process_complete(base);
 }
 
@@ -559,7 +585,8 @@ static bool core_read_headers(struct core_source *source, const char *path, stru
 {
     Elf64_Ehdr header;
     struct program_headers headers;
-    if (!header_read(source, path, &header, ret_error) || !headers_locate(source, path, &header, &headers, ret_error)) {
+    if (!header_read(source, path, &header, ret_error) ||
+        !headers_locate(source, path, &header, &headers, ret_error)) {
         return false;
     }
     uint64_t expected = 0;
@@ -573,7 +600,8 @@ static bool core_read_headers(struct core_source *source, const char *path, stru
         } else {
             continue;
         }
-        if (program.p_filesz && !__builtin_add_overflow(program.p_offset, program.p_filesz, &end) && end > expected) {
+        if (program.p_filesz && !__builtin_add_overflow(program.p_offset, program.p_filesz, &end) &&
+            end > expected) {
             expected = end;
         }
     }
@@ -584,7 +612,7 @@ static bool core_read_headers(struct core_source *source, const char *path, stru
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ operations */
+/* -------------------------------------------------------------------------------------- operations */
 
 /* The last segment that begins at or before the address; segment_count if none does. */
 static size_t segment_find(const struct core_source *source, uint64_t address)
@@ -616,7 +644,8 @@ static const void *core_view(struct ca_source *base, uint64_t address, size_t si
     /* Neighbours in memory that are neighbours in the file as well */
     while (run < size && segment->start + segment->size == segment->end && ++i < source->segment_count) {
         const struct segment *next = &source->segments[i];
-        if (next->size == 0 || next->start != segment->end || next->offset != segment->offset + segment->size) {
+        if (next->size == 0 || next->start != segment->end ||
+            next->offset != segment->offset + segment->size) {
             break;
         }
         run += next->size;

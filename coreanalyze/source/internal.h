@@ -1,4 +1,5 @@
-/* internal.h: what the kinds of sources have in common. Used by source.c, core.c, callback.c and target.c alone. */
+/* internal.h: what the kinds of sources have in common. Used by source.c, core.c, callback.c and target.c
+ * alone. */
 #ifndef CA_SOURCE_INTERNAL_H
 #define CA_SOURCE_INTERNAL_H
 
@@ -35,8 +36,8 @@ void ca_source_forget(struct ca_source *source);
 /* All copy what they are given. Running out of memory sets source->failed. */
 void ca_source_add_mapping(struct ca_source *source, const struct ca_mapping *mapping);
 void ca_source_add_thread(struct ca_source *source, uint32_t tid, const uint64_t *registers, size_t count);
-void ca_source_set_process(struct ca_source *source, uint32_t pid, uint32_t machine, int32_t signal, uint32_t signal_thread,
-                           const char *program, const char *arguments);
+void ca_source_set_process(struct ca_source *source, uint32_t pid, uint32_t machine, int32_t signal,
+                           uint32_t signal_thread, const char *program, const char *arguments);
 void ca_source_set_auxv(struct ca_source *source, const void *bytes, size_t size);
 void ca_source_set_siginfo(struct ca_source *source, const void *bytes, size_t size);
 

@@ -7,7 +7,7 @@
 
 #include "../util/grow.h"
 
-/* ------------------------------------------------------------------------------------------------------ life */
+/* -------------------------------------------------------------------------------------------- life */
 
 static void process_clear(struct ca_process *process)
 {
@@ -68,7 +68,7 @@ void ca_source_invalidate(struct ca_source *source)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ describing */
+/* -------------------------------------------------------------------------------------- describing */
 
 void ca_source_add_mapping(struct ca_source *source, const struct ca_mapping *mapping)
 {
@@ -105,8 +105,8 @@ void ca_source_add_thread(struct ca_source *source, uint32_t tid, const uint64_t
     };
 }
 
-static void replace_bytes(struct ca_source *source, const uint8_t **bytes, size_t *size, const void *new_bytes,
-                          size_t new_size)
+static void replace_bytes(struct ca_source *source, const uint8_t **bytes, size_t *size,
+                          const void *new_bytes, size_t new_size)
 {
     uint8_t *copy = malloc(new_size ? new_size : 1);
     if (!copy) {
@@ -132,8 +132,8 @@ static void replace_string(struct ca_source *source, const char **string, const 
     *string = copy;
 }
 
-void ca_source_set_process(struct ca_source *source, uint32_t pid, uint32_t machine, int32_t signal, uint32_t signal_thread,
-                           const char *program, const char *arguments)
+void ca_source_set_process(struct ca_source *source, uint32_t pid, uint32_t machine, int32_t signal,
+                           uint32_t signal_thread, const char *program, const char *arguments)
 {
     struct ca_process *process = &source->process;
     process->pid = pid;
@@ -168,7 +168,7 @@ bool ca_source_auxv(const struct ca_source *source, uint64_t type, uint64_t *ret
     return false;
 }
 
-/* ------------------------------------------------------------------------------------------------------ description */
+/* ------------------------------------------------------------------------------------- description */
 
 static int compare_mappings(const void *a, const void *b)
 {
@@ -298,7 +298,7 @@ uint64_t ca_source_table_hint(struct ca_source *source)
     return source->table_hint;
 }
 
-/* ------------------------------------------------------------------------------------------------------ reading */
+/* ----------------------------------------------------------------------------------------- reading */
 
 /* One call of the source; false with the error "interrupted". */
 static bool read_once(struct ca_source *source, uint64_t address, void *buffer, size_t size, size_t *ret_size,
@@ -323,19 +323,22 @@ static size_t clip_size(uint64_t address, size_t size)
     return size > room ? (size_t)room : size;
 }
 
-bool ca_source_read_some(struct ca_source *source, uint64_t address, void *buffer, size_t size, size_t *ret_size,
-                         struct ca_error **ret_error)
+bool ca_source_read_some(struct ca_source *source, uint64_t address, void *buffer, size_t size,
+                         size_t *ret_size, struct ca_error **ret_error)
 {
     return read_once(source, address, buffer, clip_size(address, size), ret_size, ret_error);
 }
 
-static bool fail_short(struct ca_source *source, uint64_t address, size_t size, size_t got, struct ca_error **ret_error)
+static bool fail_short(struct ca_source *source, uint64_t address, size_t size, size_t got,
+                       struct ca_error **ret_error)
 {
-    return ca_fail(ret_error, CA_NOTHING, "%s: cannot read %zu bytes at 0x%" PRIx64 ": only %zu are there%s", ca_source_name(source),
-                   size, address, got, source->truncated ? " (the file is truncated)" : "");
+    return ca_fail(ret_error, CA_NOTHING, "%s: cannot read %zu bytes at 0x%" PRIx64 ": only %zu are there%s",
+                   ca_source_name(source), size, address, got,
+                   source->truncated ? " (the file is truncated)" : "");
 }
 
-bool ca_source_read(struct ca_source *source, uint64_t address, void *buffer, size_t size, struct ca_error **ret_error)
+bool ca_source_read(struct ca_source *source, uint64_t address, void *buffer, size_t size,
+                    struct ca_error **ret_error)
 {
     size_t got = 0;
     if (!ca_source_read_some(source, address, buffer, size, &got, ret_error)) {
@@ -347,8 +350,8 @@ bool ca_source_read(struct ca_source *source, uint64_t address, void *buffer, si
 /* Copies what there is, taking memory as bytes arrive. */
 #define COPY_STEP ((size_t)1 << 20)
 
-static const void *copy_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size, void **ret_owned,
-                             struct ca_error **ret_error)
+static const void *copy_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size,
+                             void **ret_owned, struct ca_error **ret_error)
 {
     char *bytes = NULL;
     size_t capacity = 0, filled = 0;
@@ -374,8 +377,8 @@ static const void *copy_some(struct ca_source *source, uint64_t address, size_t 
     return bytes;
 }
 
-const void *ca_source_map_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size, void **ret_owned,
-                               struct ca_error **ret_error)
+const void *ca_source_map_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size,
+                               void **ret_owned, struct ca_error **ret_error)
 {
     *ret_owned = NULL;
     size = clip_size(address, size);

@@ -5,7 +5,7 @@
 #include "../util/grow.h"
 #include "internal.h"
 
-/* ------------------------------------------------------------------------------------------------------ words */
+/* ------------------------------------------------------------------------------------------- words */
 
 struct live_rules {
     uint64_t generation; /* TM_LIVE_GENERATION as it must be */
@@ -62,7 +62,7 @@ static void scan_finish(const struct scan *scan)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ live segments */
+/* ----------------------------------------------------------------------------------- live segments */
 
 struct live_segment {
     const struct ca_region *region;
@@ -103,9 +103,11 @@ static bool live_segments(const struct ca_table *table, struct live_segment **re
 }
 
 /* Calls `each` with the bytes of every LIVE segment; stops when it returns false. */
-typedef bool (*segment_visitor)(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes, size_t count);
+typedef bool (*segment_visitor)(void *context, const struct ca_region *region, uint64_t index,
+                                const uint8_t *bytes, size_t count);
 
-static bool live_visit(struct ca_table *table, segment_visitor each, void *context, struct ca_error **ret_error)
+static bool live_visit(struct ca_table *table, segment_visitor each, void *context,
+                       struct ca_error **ret_error)
 {
     struct live_segment *segments;
     size_t count;
@@ -117,10 +119,12 @@ static bool live_visit(struct ca_table *table, segment_visitor each, void *conte
         size_t got;
         void *owned;
         const struct ca_region *region = segments[i].region;
-        const uint8_t *bytes = ca_segment_map(table->internal->source, region, segments[i].segment, &got, &owned, ret_error);
+        const uint8_t *bytes =
+            ca_segment_map(table->internal->source, region, segments[i].segment, &got, &owned, ret_error);
         good = bytes != NULL;
         if (good) {
-            more = each(context, region, segments[i].segment->index, bytes, got / region->header.element_size);
+            more =
+                each(context, region, segments[i].segment->index, bytes, got / region->header.element_size);
         }
         free(owned);
     }
@@ -128,7 +132,7 @@ static bool live_visit(struct ca_table *table, segment_visitor each, void *conte
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------------ wide */
+/* -------------------------------------------------------------------------------------------- wide */
 
 static int compare_blocks(const void *a, const void *b)
 {
@@ -141,10 +145,12 @@ static int compare_blocks(const void *a, const void *b)
 
 static bool wide_is_live(const struct ca_table *table, const struct tm_wide *wide)
 {
-    return (wide->state & 0xff) == TM_WIDE_LIVE && wide->state >> 8 == (table->root.generation & (UINT64_MAX >> 8));
+    return (wide->state & 0xff) == TM_WIDE_LIVE &&
+           wide->state >> 8 == (table->root.generation & (UINT64_MAX >> 8));
 }
 
-static bool wide_add_region(struct ca_table *table, const struct ca_region *region, size_t *capacity, struct ca_error **ret_error)
+static bool wide_add_region(struct ca_table *table, const struct ca_region *region, size_t *capacity,
+                            struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
     bool detail = table->root.features & TM_FEATURE_DETAIL;
@@ -204,10 +210,11 @@ static bool wide_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
-/* Elements that are not live bear no generation. A realloc in place claims a second one for the same address: that is known by
- * what the operation writes into it. */
-static bool held_in_region(struct ca_table *table, const struct ca_region *region, const struct tm_operation *operation, uint32_t state,
-                           struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error)
+/* Elements that are not live bear no generation. A realloc in place claims a second one for the same address:
+ * that is known by what the operation writes into it. */
+static bool held_in_region(struct ca_table *table, const struct ca_region *region,
+                           const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
+                           bool *ret_found, struct ca_error **ret_error)
 {
     void *array;
     size_t count;
@@ -218,9 +225,10 @@ static bool held_in_region(struct ca_table *table, const struct ca_region *regio
     for (size_t i = 0; i < count; i++) {
         const struct tm_wide *wide = &elements[i];
         bool own = wide->size == operation->size && wide->stack == operation->stack;
-        if ((wide->state & 0xff) == state && wide->domain == operation->domain && wide->address == operation->address && wide->stack &&
-            (!*ret_found || !own)) {
-            *ret_block = (struct ca_block){.address = wide->address, .size = wide->size, .domain = wide->domain, .stack = wide->stack};
+        if ((wide->state & 0xff) == state && wide->domain == operation->domain &&
+            wide->address == operation->address && wide->stack && (!*ret_found || !own)) {
+            *ret_block = (struct ca_block){
+                .address = wide->address, .size = wide->size, .domain = wide->domain, .stack = wide->stack};
             *ret_found = true;
         }
     }
@@ -228,55 +236,64 @@ static bool held_in_region(struct ca_table *table, const struct ca_region *regio
     return true;
 }
 
-bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
-                  bool *ret_found, struct ca_error **ret_error)
+bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state,
+                  struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
     *ret_found = false;
     for (size_t r = 0; r < internal->region_count; r++) {
         if (internal->regions[r].header.kind == TM_REGION_WIDE &&
-            !held_in_region(table, &internal->regions[r], operation, state, ret_block, ret_found, ret_error)) {
+            !held_in_region(table, &internal->regions[r], operation, state, ret_block, ret_found,
+                            ret_error)) {
             return false;
         }
     }
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ one block */
+/* --------------------------------------------------------------------------------------- one block */
+
+/* The segment that has element `index`; NULL = it does not exist. */
+static const struct ca_segment *segment_of(const struct ca_region *region, uint64_t index)
+{
+    uint64_t first = index >> region->header.segment_shift << region->header.segment_shift;
+    size_t low = 0, high = region->segment_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (region->segments[middle].index < first) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < region->segment_count && region->segments[low].index == first ? &region->segments[low]
+                                                                               : NULL;
+}
 
 /* The LIVE element for an address; false in *ret_found = its segment does not exist or cannot be read. */
-static bool live_element(struct ca_table *table, uint64_t address, struct tm_live_detail *element, struct live_rules *rules,
-                         bool *ret_found, struct ca_error **ret_error)
+static bool live_element(struct ca_table *table, uint64_t address, struct tm_live_detail *element,
+                         struct live_rules *rules, bool *ret_found, struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
     *ret_found = false;
-    for (size_t r = 0; internal->traced && r < internal->region_count; r++) {
+    for (size_t r = 0; internal->traced && !*ret_found && r < internal->region_count; r++) {
         const struct ca_region *region = &internal->regions[r];
+        size_t stride = region->header.element_size, got = 0;
+        size_t size = stride < sizeof(*element) ? stride : sizeof(*element);
         uint64_t index = address >> region->header.key_shift;
-        size_t size = region->header.element_size < sizeof(*element) ? region->header.element_size : sizeof(*element), got = 0;
-        size_t low = 0, high = region->header.kind == TM_REGION_LIVE ? region->segment_count : 0;
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (region->segments[middle].index >> region->header.segment_shift < index >> region->header.segment_shift) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        if (region->header.kind != TM_REGION_LIVE || low == region->segment_count ||
-            region->segments[low].index >> region->header.segment_shift != index >> region->header.segment_shift) {
+        const struct ca_segment *segment =
+            region->header.kind == TM_REGION_LIVE ? segment_of(region, index) : NULL;
+        if (!segment) {
             continue;
         }
         memset(element, 0, sizeof(*element));
-        uint64_t at = region->segments[low].base + (index - region->segments[low].index) * region->header.element_size;
+        uint64_t at = segment->base + (index - segment->index) * stride;
         if (!ca_source_read_some(internal->source, at, element, size, &got, ret_error)) {
             return false;
         }
         *rules = live_rules(table, region);
-        *ret_found = got == size && word_is_live(rules, element->word) && word_address(rules, index, element->word) == address;
-        if (*ret_found) {
-            return true;
-        }
+        *ret_found = got == size && word_is_live(rules, element->word) &&
+                     word_address(rules, index, element->word) == address;
     }
     return true;
 }
@@ -293,8 +310,8 @@ bool ca_live_word(struct ca_table *table, uint64_t address, uint64_t *ret_word, 
     return true;
 }
 
-bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block, bool *ret_found,
-                 struct ca_error **ret_error)
+bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block,
+                 bool *ret_found, struct ca_error **ret_error)
 {
     struct tm_live_detail element;
     struct live_rules rules;
@@ -320,7 +337,8 @@ bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, stru
     }
     struct ca_block key = {.address = address, .domain = domain};
     const struct ca_table_private *internal = table->internal;
-    const struct ca_block *wide = internal->wide_count ? bsearch(&key, internal->wide, internal->wide_count, sizeof(key), compare_blocks)
+    const struct ca_block *wide = internal->wide_count ? bsearch(&key, internal->wide, internal->wide_count,
+                                                                 sizeof(key), compare_blocks)
                                                        : NULL;
     *ret_found = wide != NULL;
     if (wide) {
@@ -329,8 +347,7 @@ bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, stru
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * around an address */
+/* ------------------------------------------------------------------------------- around an address */
 
 /* The innermost of the blocks that hold an address. */
 struct around {
@@ -425,7 +442,7 @@ bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_b
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ weights */
+/* ----------------------------------------------------------------------------------------- weights */
 
 struct weighing {
     struct scan scan;
@@ -433,7 +450,8 @@ struct weighing {
 };
 
 /* The hot loop of every `top` without counters: tens of millions of words, most of them 0. */
-static bool weigh_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes, size_t count)
+static bool weigh_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
+                          size_t count)
 {
     struct weighing *weighing = context;
     struct live_rules rules = live_rules(weighing->scan.table, region);
@@ -458,11 +476,13 @@ static bool weigh_segment(void *context, const struct ca_region *region, uint64_
     return true;
 }
 
-static void weigh_blocks(struct weighing *weighing, const struct ca_block *blocks, size_t count, uint32_t domain)
+static void weigh_blocks(struct weighing *weighing, const struct ca_block *blocks, size_t count,
+                         uint32_t domain)
 {
     for (size_t i = 0; i < count; i++) {
         if (domain == UINT32_MAX || blocks[i].domain == domain) {
-            struct ca_stack_weight *weight = &weighing->weights[stack_checked(&weighing->scan, blocks[i].stack)];
+            struct ca_stack_weight *weight =
+                &weighing->weights[stack_checked(&weighing->scan, blocks[i].stack)];
             weight->count++;
             weight->size += blocks[i].size;
             weighing->scan.blocks++;
@@ -479,7 +499,8 @@ static struct ca_stack_weight *weights_create(const struct ca_table *table, stru
     return weights;
 }
 
-bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, struct ca_error **ret_error)
+bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                      struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
     struct weighing weighing = {.scan = {.table = table}, .weights = weights_create(table, ret_error)};
@@ -500,8 +521,8 @@ bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_w
     return true;
 }
 
-/* True when the counters' sums are the threads' totals: the two are kept apart by the tracer, so this tells whether a counter was
- * missed, cut off or damaged. */
+/* True when the counters' sums are the threads' totals: the two are kept apart by the tracer, so this tells
+ * whether a counter was missed, cut off or damaged. */
 static bool counters_add_up(const struct ca_table *table)
 {
     uint64_t count = 0, size = 0;
@@ -520,8 +541,8 @@ bool ca_table_has_counters(const struct ca_table *table)
 
 /* Also where live words were cut off: the totals then are still those of all blocks.
  * Counters are per stack; blocks of other domains than 0 all stand in WIDE and are told apart there. */
-bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, bool *ret_usable,
-                          struct ca_error **ret_error)
+bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                          bool *ret_usable, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
     *ret_usable = ca_table_has_counters(table);
@@ -557,7 +578,8 @@ bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_sta
     return true;
 }
 
-bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, struct ca_error **ret_error)
+bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                    struct ca_error **ret_error)
 {
     bool usable;
     if (!ca_weigh_by_counters(table, domain, ret_weights, &usable, ret_error)) {
@@ -566,7 +588,7 @@ bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_wei
     return usable || ca_weigh_by_scan(table, domain, ret_weights, ret_error);
 }
 
-/* ------------------------------------------------------------------------------------------------------ all blocks */
+/* -------------------------------------------------------------------------------------- all blocks */
 
 struct walk {
     struct scan scan;
@@ -598,7 +620,8 @@ static bool walk_emit_extra(struct walk *walk, uint64_t address)
     return true;
 }
 
-static bool walk_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes, size_t count)
+static bool walk_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
+                         size_t count)
 {
     struct walk *walk = context;
     struct live_rules rules = live_rules(walk->scan.table, region);
@@ -651,8 +674,8 @@ static bool walk_collect_extra(struct walk *walk, struct ca_error **ret_error)
     return true;
 }
 
-bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block), void *context,
-                         struct ca_error **ret_error)
+bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
+                         void *context, struct ca_error **ret_error)
 {
     struct walk walk = {
         .scan = {.table = table},
@@ -674,9 +697,10 @@ bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, con
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------------ domains, times */
+/* ---------------------------------------------------------------------------------- domains, times */
 
-static bool find_any(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes, size_t count)
+static bool find_any(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
+                     size_t count)
 {
     struct weighing *weighing = context;
     struct live_rules rules = live_rules(weighing->scan.table, region);
@@ -684,7 +708,8 @@ static bool find_any(void *context, const struct ca_region *region, uint64_t ind
     for (size_t i = 0; i < count; i++) {
         uint64_t word;
         memcpy(&word, bytes + i * region->header.element_size, sizeof(word));
-        if (word_is_live(&rules, word) && word_stack(word) && (word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE) {
+        if (word_is_live(&rules, word) && word_stack(word) &&
+            (word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE) {
             weighing->scan.blocks++;
             return false;
         }
@@ -698,7 +723,8 @@ static int compare_domains(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count, struct ca_error **ret_error)
+bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count,
+                      struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
     struct weighing any = {.scan = {.table = table}};
@@ -750,7 +776,8 @@ bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_erro
         if (internal->regions[r].header.kind != TM_REGION_HISTORY) {
             continue;
         }
-        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_freed), &array, &count, ret_error)) {
+        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_freed), &array, &count,
+                            ret_error)) {
             return false;
         }
         for (size_t i = 0; i < count; i++) {

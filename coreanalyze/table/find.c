@@ -27,24 +27,25 @@ struct search {
     size_t module_pages;      /* first pages of ELF files that were read */
 };
 
-/* ------------------------------------------------------------------------------------------------------ root */
+/* -------------------------------------------------------------------------------------------- root */
 
-static enum ca_root_check root_bad(struct ca_source *source, uint64_t address, struct ca_error **ret_error, const char *what,
-                                   uint64_t expected, uint64_t found)
+static enum ca_root_check root_bad(struct ca_source *source, uint64_t address, struct ca_error **ret_error,
+                                   const char *what, uint64_t expected, uint64_t found)
 {
     ca_fail(ret_error, CA_NOTHING,
-            "%s: the tracer's root at 0x%" PRIx64 " is damaged: %s %" PRIu64 " expected, found %" PRIu64, ca_source_name(source),
-            address, what, expected, found);
+            "%s: the tracer's root at 0x%" PRIx64 " is damaged: %s %" PRIu64 " expected, found %" PRIu64,
+            ca_source_name(source), address, what, expected, found);
     return CA_ROOT_BAD;
 }
 
 /* The fields before `regions`, which every 0.x has in these places. */
-static enum ca_root_check root_check_head(struct ca_source *source, uint64_t address, const struct tm_root *root,
-                                          struct ca_error **ret_error)
+static enum ca_root_check root_check_head(struct ca_source *source, uint64_t address,
+                                          const struct tm_root *root, struct ca_error **ret_error)
 {
     if (root->byte_order == __builtin_bswap64(TM_BYTE_ORDER_PROBE)) {
         ca_fail(ret_error, CA_NOTHING,
-                "%s: the tracer's tables at 0x%" PRIx64 " are of the other byte order; read them on a machine like the one that wrote them",
+                "%s: the tracer's tables at 0x%" PRIx64
+                " are of the other byte order; read them on a machine like the one that wrote them",
                 ca_source_name(source), address);
         return CA_ROOT_BAD;
     }
@@ -62,10 +63,12 @@ static enum ca_root_check root_check_head(struct ca_source *source, uint64_t add
         return CA_ROOT_NONE; /* a copy of a root, or a former one */
     }
     if (root->header_size < HEADER_SIZE_MIN || root->header_size > HEADER_SIZE_MAX) {
-        return root_bad(source, address, ret_error, "header size of at least", HEADER_SIZE_MIN, root->header_size);
+        return root_bad(source, address, ret_error, "header size of at least", HEADER_SIZE_MIN,
+                        root->header_size);
     }
     if (root->region_size < REGION_SIZE_MIN) {
-        return root_bad(source, address, ret_error, "region size of at least", REGION_SIZE_MIN, root->region_size);
+        return root_bad(source, address, ret_error, "region size of at least", REGION_SIZE_MIN,
+                        root->region_size);
     }
     uint64_t room = (root->header_size - HEADER_SIZE_MIN) / root->region_size;
     if (root->region_count > room) {
@@ -74,8 +77,10 @@ static enum ca_root_check root_check_head(struct ca_source *source, uint64_t add
     return CA_ROOT_GOOD;
 }
 
-/* The descriptors, whatever size the writer gave them. Those past TM_REGION_MAX are of kinds that this reader does not know. */
-static bool root_read_regions(struct ca_source *source, uint64_t address, struct tm_root *root, struct ca_error **ret_error)
+/* The descriptors, whatever size the writer gave them. Those past TM_REGION_MAX are of kinds that this reader
+ * does not know. */
+static bool root_read_regions(struct ca_source *source, uint64_t address, struct tm_root *root,
+                              struct ca_error **ret_error)
 {
     uint32_t count = root->region_count < TM_REGION_MAX ? root->region_count : TM_REGION_MAX;
     size_t size = root->region_size < sizeof(struct tm_region) ? root->region_size : sizeof(struct tm_region);
@@ -90,7 +95,8 @@ static bool root_read_regions(struct ca_source *source, uint64_t address, struct
     return true;
 }
 
-enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, struct tm_root *root, struct ca_error **ret_error)
+enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, struct tm_root *root,
+                                struct ca_error **ret_error)
 {
     size_t got = 0;
     memset(root, 0, sizeof(*root));
@@ -110,7 +116,7 @@ enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, stru
     return check;
 }
 
-/* ------------------------------------------------------------------------------------------------------ candidates */
+/* -------------------------------------------------------------------------------------- candidates */
 
 static void keep_problem(struct search *search, struct ca_error *problem)
 {
@@ -144,7 +150,8 @@ static uint64_t try_root(struct search *search, uint64_t address)
 static bool try_read(struct search *search, uint64_t address, void *buffer, size_t size)
 {
     size_t got = 0;
-    if (search->failure || !ca_source_read_some(search->source, address, buffer, size, &got, &search->failure)) {
+    if (search->failure ||
+        !ca_source_read_some(search->source, address, buffer, size, &got, &search->failure)) {
         return false;
     }
     return got == size;
@@ -153,12 +160,16 @@ static bool try_read(struct search *search, uint64_t address, void *buffer, size
 static uint64_t try_beacon(struct search *search, uint64_t address)
 {
     struct tm_beacon beacon;
-    if (!try_read(search, address, &beacon, sizeof(beacon)) || memcmp(beacon.magic, TM_BEACON_MAGIC, TM_MAGIC_SIZE) != 0) {
+    if (!try_read(search, address, &beacon, sizeof(beacon)) ||
+        memcmp(beacon.magic, TM_BEACON_MAGIC, TM_MAGIC_SIZE) != 0) {
         return 0;
     }
     const char *name = ca_source_name(search->source);
     if (beacon.self == 0 || (beacon.self == address && beacon.root == 0)) {
-        keep_problem(search, ca_error_create(CA_NOTHING, "%s: the tracer is loaded but has not started: it keeps no tables yet", name));
+        keep_problem(search,
+                     ca_error_create(CA_NOTHING,
+                                     "%s: the tracer is loaded but has not started: it keeps no tables yet",
+                                     name));
         return 0;
     }
     if (beacon.self != address) {
@@ -168,13 +179,15 @@ static uint64_t try_beacon(struct search *search, uint64_t address)
     if (!root && !search->failure) {
         uint64_t expected, found;
         bool truncated = ca_source_truncated(search->source, &expected, &found);
-        keep_problem(search, ca_error_create(CA_NOTHING, "%s: the tracer says that its tables are at 0x%" PRIx64 ", but they are not there%s",
+        keep_problem(search, ca_error_create(CA_NOTHING,
+                                             "%s: the tracer says that its tables are at 0x%" PRIx64
+                                             ", but they are not there%s",
                                              name, beacon.root, truncated ? ": the file is truncated" : ""));
     }
     return root;
 }
 
-/* ------------------------------------------------------------------------------------------------------ route: symbol */
+/* ----------------------------------------------------------------------------------- route: symbol */
 
 /* Value of the defined symbol tm_table in a symbol table of the file; 0 = none. */
 static uint64_t symbol_value(Elf *elf, uint32_t section_type)
@@ -192,7 +205,8 @@ static uint64_t symbol_value(Elf *elf, uint32_t section_type)
             if (!gelf_getsym(data, (int)i, &symbol)) {
                 break;
             }
-            const char *name = symbol.st_shndx == SHN_UNDEF ? NULL : elf_strptr(elf, header.sh_link, symbol.st_name);
+            const char *name =
+                symbol.st_shndx == SHN_UNDEF ? NULL : elf_strptr(elf, header.sh_link, symbol.st_name);
             if (name && strcmp(name, "tm_table") == 0) {
                 return symbol.st_value;
             }
@@ -201,7 +215,8 @@ static uint64_t symbol_value(Elf *elf, uint32_t section_type)
     return 0;
 }
 
-/* Run-time address minus address in the file, for a file whose bytes from `offset` on are mapped at `start`. */
+/* Run-time address minus address in the file, for a file whose bytes from `offset` on are mapped at `start`.
+ */
 static bool load_bias(Elf *elf, uint64_t start, uint64_t offset, uint64_t *ret_bias)
 {
     size_t count;
@@ -272,7 +287,7 @@ static uint64_t find_by_files(struct search *search)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------ route: note */
+/* ------------------------------------------------------------------------------------- route: note */
 
 static uint64_t align_up(uint64_t value, uint64_t alignment)
 {
@@ -280,7 +295,8 @@ static uint64_t align_up(uint64_t value, uint64_t alignment)
 }
 
 /* The root that the tm note among these bytes, which are at `address` in the target, leads to. */
-static uint64_t root_of_notes(struct search *search, uint64_t address, const uint8_t *bytes, size_t size, uint64_t alignment)
+static uint64_t root_of_notes(struct search *search, uint64_t address, const uint8_t *bytes, size_t size,
+                              uint64_t alignment)
 {
     uint64_t at = 0;
     while (at + sizeof(Elf64_Nhdr) <= size) {
@@ -291,7 +307,8 @@ static uint64_t root_of_notes(struct search *search, uint64_t address, const uin
         if (descriptor > size || note.n_descsz > size - descriptor) {
             return 0;
         }
-        if (note.n_type == TM_NOTE_TYPE && note.n_namesz == sizeof(TM_NOTE_NAME) && note.n_descsz >= sizeof(int64_t) &&
+        if (note.n_type == TM_NOTE_TYPE && note.n_namesz == sizeof(TM_NOTE_NAME) &&
+            note.n_descsz >= sizeof(int64_t) &&
             memcmp(bytes + name, TM_NOTE_NAME, sizeof(TM_NOTE_NAME)) == 0) {
             int64_t distance;
             memcpy(&distance, bytes + descriptor, sizeof(distance));
@@ -339,7 +356,9 @@ static uint64_t root_of_module(struct search *search, uint64_t start)
             if (pass == 0 && program.p_type == PT_LOAD && program.p_offset < PAGE_SIZE) {
                 bias = start - program.p_vaddr / PAGE_SIZE * PAGE_SIZE;
             }
-            uint64_t root = pass == 1 && program.p_type == PT_NOTE ? root_of_note_segment(search, bias + program.p_vaddr, &program) : 0;
+            uint64_t root = pass == 1 && program.p_type == PT_NOTE
+                                ? root_of_note_segment(search, bias + program.p_vaddr, &program)
+                                : 0;
             if (root) {
                 return root;
             }
@@ -364,7 +383,7 @@ static uint64_t find_by_notes(struct search *search)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------ route: scan */
+/* ------------------------------------------------------------------------------------- route: scan */
 
 #define SCAN_STEP (UINT64_C(1) << 20)
 
@@ -375,7 +394,8 @@ static uint64_t scan_range(struct search *search, uint64_t start, uint64_t end)
         uint64_t step = end - at < SCAN_STEP ? end - at : SCAN_STEP;
         void *owned = NULL;
         size_t got = 0;
-        const uint8_t *bytes = ca_source_map_some(search->source, at, (size_t)step, &got, &owned, &search->failure);
+        const uint8_t *bytes =
+            ca_source_map_some(search->source, at, (size_t)step, &got, &owned, &search->failure);
         uint64_t root = 0;
         for (size_t page = 0; bytes && !root && page + TM_MAGIC_SIZE <= got; page += PAGE_SIZE) {
             if (memcmp(bytes + page, TM_ROOT_MAGIC, TM_MAGIC_SIZE) == 0) {
@@ -404,7 +424,7 @@ static uint64_t find_by_scan(struct search *search)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------ all routes */
+/* -------------------------------------------------------------------------------------- all routes */
 
 static void fail_nothing(struct search *search, struct ca_error **ret_error)
 {
@@ -428,26 +448,28 @@ static void fail_nothing(struct search *search, struct ca_error **ret_error)
                 ca_source_name(search->source), found, expected);
         return;
     }
-    ca_fail(ret_error, CA_NOTHING, "%s: no tm tracer found in it; run the program with: tm-run PROGRAM [ARG...]",
+    ca_fail(ret_error, CA_NOTHING,
+            "%s: no tm tracer found in it; run the program with: tm-run PROGRAM [ARG...]",
             ca_source_name(search->source));
 }
 
-/* A scan of a live process that has no tracer would read all its memory, perhaps over a serial line. Its modules' notes have
- * answered already where there are any to be seen. */
+/* A scan of a live process that has no tracer would read all its memory, perhaps over a serial line. Its
+ * modules' notes have answered already where there are any to be seen. */
 static bool worth_scanning(const struct search *search, unsigned routes)
 {
     return (routes & CA_ROUTE_SCAN) &&
            (routes == CA_ROUTE_SCAN || search->module_pages == 0 || ca_source_in_memory(search->source));
 }
 
-uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned routes, enum ca_route *ret_route,
-                       struct ca_error **ret_error)
+uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned routes,
+                       enum ca_route *ret_route, struct ca_error **ret_error)
 {
     struct search search = {.source = source, .sysroot = sysroot};
     if (!ca_source_described(source, ret_error)) {
         return 0;
     }
-    /* The routes that every source has come first, so that a process and its core are read by the same one. */
+    /* The routes that every source has come first, so that a process and its core are read by the same one.
+     */
     uint64_t hint = ca_source_table_hint(source);
     uint64_t root = 0;
     enum ca_route route = CA_ROUTE_PREFERRED;

@@ -1,8 +1,8 @@
 /* flight.c: operations that threads were in the middle of when they were stopped.
  *
- * Each is shown as done or as not begun, by the rules at struct tm_operation in layout.h, and the totals are made to agree: what the
- * thread's counters were before it, plus the operation if it is shown as done. So it makes no difference at which instruction
- * between table and counters a thread was stopped. */
+ * Each is shown as done or as not begun, by the rules at struct tm_operation in layout.h, and the totals are
+ * made to agree: what the thread's counters were before it, plus the operation if it is shown as done. So it
+ * makes no difference at which instruction between table and counters a thread was stopped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +37,13 @@ static void show_after(struct decision *decision, uint64_t allocated_size, bool 
     decision->effect = (struct effect){1, allocated_size, freed, freed ? freed_size : 0};
 }
 
-static bool decide_allocate(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
-                            struct ca_error **ret_error)
+static bool decide_allocate(struct ca_table *table, const struct tm_operation *operation,
+                            struct decision *decision, struct ca_error **ret_error)
 {
     struct ca_block block;
     bool found = false;
-    if (operation->new_address && !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
+    if (operation->new_address &&
+        !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
         return false;
     }
     if (found) {
@@ -53,8 +54,8 @@ static bool decide_allocate(struct ca_table *table, const struct tm_operation *o
 }
 
 /* FREE and UNTRACK: done when the record is gone. */
-static bool decide_remove(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
-                          struct ca_error **ret_error)
+static bool decide_remove(struct ca_table *table, const struct tm_operation *operation,
+                          struct decision *decision, struct ca_error **ret_error)
 {
     struct ca_block block;
     uint64_t word;
@@ -69,21 +70,24 @@ static bool decide_remove(struct ca_table *table, const struct tm_operation *ope
     }
     if (!there) {
         decision->shown.after = true;
-        uint64_t size = operation->code == TM_OPERATION_FREE && operation->entry ? entry_size(operation->entry) : operation->size;
+        uint64_t size = operation->code == TM_OPERATION_FREE && operation->entry
+                            ? entry_size(operation->entry)
+                            : operation->size;
         decision->effect = (struct effect){.freed_count = 1, .freed_size = size};
     }
     return true;
 }
 
-static void add_overlay(struct decision *decision, uint32_t domain, uint64_t address, uint64_t size, uint32_t stack)
+static void add_overlay(struct decision *decision, uint32_t domain, uint64_t address, uint64_t size,
+                        uint32_t stack)
 {
     decision->has_overlay = true;
     decision->overlay = (struct ca_block){.domain = domain, .address = address, .size = size, .stack = stack};
 }
 
 /* The old block of a realloc that is shown as not yet done. */
-static bool decide_old_block(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
-                             struct ca_error **ret_error)
+static bool decide_old_block(struct ca_table *table, const struct tm_operation *operation,
+                             struct decision *decision, struct ca_error **ret_error)
 {
     struct ca_block old;
     uint64_t word;
@@ -101,7 +105,8 @@ static bool decide_old_block(struct ca_table *table, const struct tm_operation *
         return false;
     }
     if (word == 0) {
-        add_overlay(decision, 0, operation->address, entry_size(operation->entry), entry_stack(operation->entry));
+        add_overlay(decision, 0, operation->address, entry_size(operation->entry),
+                    entry_stack(operation->entry));
     } else if (word != operation->entry) {
         /* Another thread was given the memory: this thread has its new block, and nobody knows where. */
         decision->shown.ambiguous = true;
@@ -110,19 +115,21 @@ static bool decide_old_block(struct ca_table *table, const struct tm_operation *
     return true;
 }
 
-static bool decide_reallocate(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
-                              struct ca_error **ret_error)
+static bool decide_reallocate(struct ca_table *table, const struct tm_operation *operation,
+                              struct decision *decision, struct ca_error **ret_error)
 {
     struct ca_block block, old = {.size = entry_size(operation->entry)};
     bool found = false, known = true;
-    if (operation->new_address && !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
+    if (operation->new_address &&
+        !ca_block_at(table, operation->domain, operation->new_address, &block, &found, ret_error)) {
         return false;
     }
     if (!found || block.stack != operation->stack || block.size != operation->size) {
         return decide_old_block(table, operation, decision, ret_error);
     }
-    if (operation->entry == 0 && (!ca_wide_held(table, operation, TM_WIDE_BUSY, &old, &known, ret_error) ||
-                                  (!known && !ca_wide_held(table, operation, TM_WIDE_DEAD, &old, &known, ret_error)))) {
+    if (operation->entry == 0 &&
+        (!ca_wide_held(table, operation, TM_WIDE_BUSY, &old, &known, ret_error) ||
+         (!known && !ca_wide_held(table, operation, TM_WIDE_DEAD, &old, &known, ret_error)))) {
         return false;
     }
     decision->shown.ambiguous = !known;
@@ -130,8 +137,8 @@ static bool decide_reallocate(struct ca_table *table, const struct tm_operation 
     return true;
 }
 
-static bool decide_track(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
-                         struct ca_error **ret_error)
+static bool decide_track(struct ca_table *table, const struct tm_operation *operation,
+                         struct decision *decision, struct ca_error **ret_error)
 {
     struct ca_block block;
     bool found, replaces = operation->flags & TM_OPERATION_REPLACES;
@@ -147,7 +154,8 @@ static bool decide_track(struct ca_table *table, const struct tm_operation *oper
     return true;
 }
 
-static bool decide(struct ca_table *table, const struct tm_operation *operation, struct decision *decision, struct ca_error **ret_error)
+static bool decide(struct ca_table *table, const struct tm_operation *operation, struct decision *decision,
+                   struct ca_error **ret_error)
 {
     switch (operation->code) {
     case TM_OPERATION_ALLOCATE:
@@ -164,7 +172,7 @@ static bool decide(struct ca_table *table, const struct tm_operation *operation,
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ stale slots */
+/* ------------------------------------------------------------------------------------- stale slots */
 
 /* Where user_regs_struct of the machine has the stack pointer. */
 static bool stack_pointer_of(struct ca_table *table, uint32_t tid, uint64_t *ret_pointer)
@@ -181,28 +189,32 @@ static bool stack_pointer_of(struct ca_table *table, uint32_t tid, uint64_t *ret
     return false;
 }
 
-/* True for an operation that a longjmp out of a signal handler left behind: the thread's stack has shrunk past the frame that called. Only
- * addresses in one mapping can be compared: a handler may run on a stack of its own. */
-static bool operation_is_stale(struct ca_table *table, const struct tm_thread *thread, const struct tm_operation *operation)
+/* True for an operation that a longjmp out of a signal handler left behind: the thread's stack has shrunk
+ * past the frame that called. Only addresses in one mapping can be compared: a handler may run on a stack of
+ * its own. */
+static bool operation_is_stale(struct ca_table *table, const struct tm_thread *thread,
+                               const struct tm_operation *operation)
 {
     uint64_t pointer;
     if (thread->state != TM_THREAD_USED) {
         return true;
     }
-    if (operation->stack_pointer == 0 || !stack_pointer_of(table, thread->tid, &pointer) || pointer <= operation->stack_pointer) {
+    if (operation->stack_pointer == 0 || !stack_pointer_of(table, thread->tid, &pointer) ||
+        pointer <= operation->stack_pointer) {
         return false;
     }
     const struct ca_mapping *mapping = ca_source_mapping_at(table->internal->source, pointer);
     return mapping && mapping->start <= operation->stack_pointer;
 }
 
-/* ------------------------------------------------------------------------------------------------------ totals */
+/* ------------------------------------------------------------------------------------------ totals */
 
 struct totals {
     uint64_t count, size; /* modulo 2^64: a thread frees what another allocated */
 };
 
-static bool overlay_add(struct ca_table_private *internal, const struct ca_block *block, struct ca_error **ret_error)
+static bool overlay_add(struct ca_table_private *internal, const struct ca_block *block,
+                        struct ca_error **ret_error)
 {
     struct ca_block *grown = realloc(internal->overlay, (internal->overlay_count + 1) * sizeof(*grown));
     if (!grown) {
@@ -213,7 +225,8 @@ static bool overlay_add(struct ca_table_private *internal, const struct ca_block
     return true;
 }
 
-static bool in_flight_add(struct ca_table *table, const struct ca_in_flight *shown, struct ca_error **ret_error)
+static bool in_flight_add(struct ca_table *table, const struct ca_in_flight *shown,
+                          struct ca_error **ret_error)
 {
     struct ca_in_flight *grown = realloc(table->in_flight, (table->in_flight_count + 1) * sizeof(*grown));
     if (!grown) {
@@ -230,9 +243,10 @@ static void totals_add(struct totals *totals, uint64_t count, uint64_t size)
     totals->size += size;
 }
 
-/* An operation that the tables and counters do not contain yet, or only in part. Its records are void if its generation is. */
-static bool operation_apply(struct ca_table *table, const struct tm_operation *operation, struct totals *totals,
-                            struct ca_in_flight *shown, struct ca_error **ret_error)
+/* An operation that the tables and counters do not contain yet, or only in part. Its records are void if its
+ * generation is. */
+static bool operation_apply(struct ca_table *table, const struct tm_operation *operation,
+                            struct totals *totals, struct ca_in_flight *shown, struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
     struct decision decision = {.shown = *shown};
@@ -248,12 +262,13 @@ static bool operation_apply(struct ca_table *table, const struct tm_operation *o
     const uint64_t *before = operation->before;
     const struct effect *effect = &decision.effect;
     totals_add(totals, before[0] - before[2], before[1] - before[3]);
-    totals_add(totals, effect->allocated_count - effect->freed_count, effect->allocated_size - effect->freed_size);
+    totals_add(totals, effect->allocated_count - effect->freed_count,
+               effect->allocated_size - effect->freed_size);
     return true;
 }
 
-static bool operation_read(struct ca_table *table, const struct tm_thread *thread, uint32_t level, struct totals *totals,
-                           struct ca_error **ret_error)
+static bool operation_read(struct ca_table *table, const struct tm_thread *thread, uint32_t level,
+                           struct totals *totals, struct ca_error **ret_error)
 {
     const struct tm_operation *operation = &thread->operations[level];
     bool idle = operation->code == TM_OPERATION_NONE, done = operation->flags & TM_OPERATION_DONE;

@@ -4,19 +4,20 @@
 
 #include "table.h"
 
-/* ------------------------------------------------------------------------------------------------------ root (find.c) */
+/* ----------------------------------------------------------------------------------- root (find.c) */
 
 enum ca_root_check {
-    CA_ROOT_NONE,   /* no root here */
+    CA_ROOT_NONE, /* no root here */
     CA_ROOT_GOOD,
     CA_ROOT_BAD,    /* a root that cannot be read: the error says why */
     CA_ROOT_FAILED, /* interrupted or out of memory: the error says so */
 };
 
 /* Reads the root at `address` as far as the writer had it; the rest is 0. */
-enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, struct tm_root *root, struct ca_error **ret_error);
+enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, struct tm_root *root,
+                                struct ca_error **ret_error);
 
-/* ------------------------------------------------------------------------------------------------------ regions (region.c) */
+/* ------------------------------------------------------------------------------ regions (region.c) */
 
 /* A piece of a region that exists. */
 struct ca_segment {
@@ -32,29 +33,31 @@ struct ca_region {
     size_t segment_count;
 };
 
-/* Reads the directory. Segments that lie on each other or wrap around are left out and counted in *rejected; what the source does not
- * have is added to *missing. */
-bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region, uint64_t *rejected,
-                    uint64_t *missing, struct ca_error **ret_error);
+/* Reads the directory. Segments that lie on each other or wrap around are left out and counted in *rejected;
+ * what the source does not have is added to *missing. */
+bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region,
+                    uint64_t *rejected, uint64_t *missing, struct ca_error **ret_error);
 void ca_region_deinit(struct ca_region *region);
 
 /* Bytes of a segment: from its start, as many as there are. Free *ret_owned with free(). */
-const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region, const struct ca_segment *segment,
-                              size_t *ret_size, void **ret_owned, struct ca_error **ret_error);
+const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region,
+                              const struct ca_segment *segment, size_t *ret_size, void **ret_owned,
+                              struct ca_error **ret_error);
 
-/* Elements 0..*ret_count of a dense region as an array of `size` bytes each: the writer's larger elements are cut, smaller ones filled
- * with 0; elements that cannot be read are 0. Caller frees with free(). At least one element (number 0) is always there. */
-bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array, size_t *ret_count,
-                    struct ca_error **ret_error);
+/* Elements 0..*ret_count of a dense region as an array of `size` bytes each: the writer's larger elements are
+ * cut, smaller ones filled with 0; elements that cannot be read are 0. Caller frees with free(). At least one
+ * element (number 0) is always there. */
+bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array,
+                    size_t *ret_count, struct ca_error **ret_error);
 
-/* ------------------------------------------------------------------------------------------------------ private state */
+/* ----------------------------------------------------------------------------------- private state */
 
 struct ca_table_private {
     struct ca_source *source;
     struct ca_region *regions; /* every region of a known kind, in the root's order */
     size_t region_count;
-    bool traced;         /* there are traces: state is tracing and no clear is asked for */
-    bool peak_is_now;    /* the peak is to be reset */
+    bool traced;                  /* there are traces: state is tracing and no clear is asked for */
+    bool peak_is_now;             /* the peak is to be reset */
     uint64_t missing_beside_live; /* missing_bytes of the other regions than LIVE */
     uint64_t stack_limit; /* stack ids below were handed out by the tracer, whether or not they can be read */
 
@@ -75,31 +78,34 @@ struct ca_table_private {
     bool scanned;       /* coverage.blocks and coverage.rejected hold what a scan of the blocks found */
 };
 
-/* ------------------------------------------------------------------------------------------------------ blocks (blocks.c) */
+/* ------------------------------------------------------------------------------- blocks (blocks.c) */
 
 /* The live block (domain, address) as its word or WIDE element says, operations in flight left aside. */
-bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block, bool *ret_found,
-                 struct ca_error **ret_error);
+bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block,
+                 bool *ret_found, struct ca_error **ret_error);
 /* The live word of an address; 0 = none, not readable, or of an older generation. */
 bool ca_live_word(struct ca_table *table, uint64_t address, uint64_t *ret_word, struct ca_error **ret_error);
-/* The WIDE element in this state (enum tm_wide_state) that a realloc has in its hands: the old block of its address, if it had no
- * live word. */
-bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
-                  bool *ret_found, struct ca_error **ret_error);
+/* The WIDE element in this state (enum tm_wide_state) that a realloc has in its hands: the old block of its
+ * address, if it had no live word. */
+bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state,
+                  struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error);
 /* Newest time stamp of blocks and of the history of freed ones. */
 bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_error **ret_error);
 
-/* The two ways to ca_table_weigh. Counters: *ret_usable false when they cannot be had or do not add up to the totals. */
-bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, struct ca_error **ret_error);
-bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights, bool *ret_usable,
-                          struct ca_error **ret_error);
+/* The two ways to ca_table_weigh. Counters: *ret_usable false when they cannot be had or do not add up to the
+ * totals. */
+bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                      struct ca_error **ret_error);
+bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                          bool *ret_usable, struct ca_error **ret_error);
 
-/* ------------------------------------------------------------------------------------------------------ operations (flight.c) */
+/* --------------------------------------------------------------------------- operations (flight.c) */
 
-/* Decides every operation in flight; fills in in_flight, overlay, busy, current, peak, count_now and coverage. */
+/* Decides every operation in flight; fills in in_flight, overlay, busy, current, peak, count_now and
+ * coverage. */
 bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error);
 
-/* ------------------------------------------------------------------------------------------------------ stacks (stacks.c) */
+/* ------------------------------------------------------------------------------- stacks (stacks.c) */
 
 /* Copies and checks modules, frames and stacks. */
 bool ca_stacks_read(struct ca_table *table, struct ca_error **ret_error);

@@ -1,7 +1,8 @@
 /* region.c: from a region descriptor to the segments that exist, and from those to elements.
  *
- * Nothing is allocated by what a descriptor says, only by what the source has: a directory word costs 8 bytes there before it costs a
- * struct ca_segment here, and segments may not lie on each other, so that their sum is no more than the source's memory. */
+ * Nothing is allocated by what a descriptor says, only by what the source has: a directory word costs 8 bytes
+ * there before it costs a struct ca_segment here, and segments may not lie on each other, so that their sum
+ * is no more than the source's memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,8 @@
 #include "internal.h"
 
 #define ELEMENT_SIZE_MAX 65536u
-#define SHIFT_MAX 40u
-#define MIDDLE_BITS_MAX 30u
+#define SHIFT_MAX        40u
+#define MIDDLE_BITS_MAX  30u
 
 void ca_region_deinit(struct ca_region *region)
 {
@@ -50,11 +51,12 @@ static uint32_t least_element_size(uint32_t kind)
 
 static bool header_is_sane(const struct tm_region *header)
 {
-    return header->element_size >= least_element_size(header->kind) && header->element_size <= ELEMENT_SIZE_MAX &&
-           header->segment_shift <= SHIFT_MAX && header->middle_bits <= MIDDLE_BITS_MAX && header->key_shift <= 16;
+    return header->element_size >= least_element_size(header->kind) &&
+           header->element_size <= ELEMENT_SIZE_MAX && header->segment_shift <= SHIFT_MAX &&
+           header->middle_bits <= MIDDLE_BITS_MAX && header->key_shift <= 16;
 }
 
-/* ------------------------------------------------------------------------------------------------------ directory */
+/* --------------------------------------------------------------------------------------- directory */
 
 /* A word of a directory or middle table that is not 0. */
 struct word {
@@ -68,8 +70,8 @@ struct words {
 };
 
 /* Adds the words of the table of `length` words at `address`, numbered from `first`. */
-static bool words_read(struct ca_source *source, uint64_t address, uint64_t length, uint64_t first, struct words *words,
-                       uint64_t *missing, struct ca_error **ret_error)
+static bool words_read(struct ca_source *source, uint64_t address, uint64_t length, uint64_t first,
+                       struct words *words, uint64_t *missing, struct ca_error **ret_error)
 {
     size_t got;
     void *owned;
@@ -131,27 +133,30 @@ static void words_drop_overlaps(struct words *words, uint64_t size, uint64_t *re
     qsort(words->items, words->count, sizeof(*words->items), compare_indexes);
 }
 
-static bool directory_read(struct ca_source *source, const struct tm_region *header, struct words *segments, uint64_t *rejected,
-                           uint64_t *missing, struct ca_error **ret_error)
+static bool directory_read(struct ca_source *source, const struct tm_region *header, struct words *segments,
+                           uint64_t *rejected, uint64_t *missing, struct ca_error **ret_error)
 {
     if (header->middle_bits == 0) {
-        return words_read(source, header->directory, header->directory_length, 0, segments, missing, ret_error);
+        return words_read(source, header->directory, header->directory_length, 0, segments, missing,
+                          ret_error);
     }
     struct words middles = {0};
     uint64_t length = UINT64_C(1) << header->middle_bits;
-    bool good = words_read(source, header->directory, header->directory_length, 0, &middles, missing, ret_error);
+    bool good =
+        words_read(source, header->directory, header->directory_length, 0, &middles, missing, ret_error);
     if (good) {
         words_drop_overlaps(&middles, length * 8, rejected);
     }
     for (size_t i = 0; good && i < middles.count; i++) {
-        good = words_read(source, middles.items[i].value, length, middles.items[i].index << header->middle_bits, segments, missing,
-                          ret_error);
+        good = words_read(source, middles.items[i].value, length,
+                          middles.items[i].index << header->middle_bits, segments, missing, ret_error);
     }
     free(middles.items);
     return good;
 }
 
-/* Bytes of [address, address + size) that the source's mappings promise; all of it where the source has no list of mappings. */
+/* Bytes of [address, address + size) that the source's mappings promise; all of it where the source has no
+ * list of mappings. */
 static uint64_t available(struct ca_source *source, uint64_t address, uint64_t size)
 {
     size_t count;
@@ -167,8 +172,8 @@ static uint64_t available(struct ca_source *source, uint64_t address, uint64_t s
     return size;
 }
 
-bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region, uint64_t *rejected,
-                    uint64_t *missing, struct ca_error **ret_error)
+bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region,
+                    uint64_t *rejected, uint64_t *missing, struct ca_error **ret_error)
 {
     memset(region, 0, sizeof(*region));
     region->header = *header;
@@ -203,18 +208,21 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ elements */
+/* ---------------------------------------------------------------------------------------- elements */
 
-const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region, const struct ca_segment *segment,
-                              size_t *ret_size, void **ret_owned, struct ca_error **ret_error)
+const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region,
+                              const struct ca_segment *segment, size_t *ret_size, void **ret_owned,
+                              struct ca_error **ret_error)
 {
-    return ca_source_map_some(source, segment->base, (size_t)region->segment_bytes, ret_size, ret_owned, ret_error);
+    return ca_source_map_some(source, segment->base, (size_t)region->segment_bytes, ret_size, ret_owned,
+                              ret_error);
 }
 
-/* Puts the elements of one segment where they belong; the array grows to the last one that is there. `spare` bounds the gaps between
- * segments: a dense region has none, save those that were cut. */
-static bool copy_segment(const struct ca_region *region, const struct ca_segment *segment, const uint8_t *bytes, size_t bytes_size,
-                         size_t size, uint8_t **array, size_t *capacity, size_t *count, uint64_t *spare)
+/* Puts the elements of one segment where they belong; the array grows to the last one that is there. `spare`
+ * bounds the gaps between segments: a dense region has none, save those that were cut. */
+static bool copy_segment(const struct ca_region *region, const struct ca_segment *segment,
+                         const uint8_t *bytes, size_t bytes_size, size_t size, uint8_t **array,
+                         size_t *capacity, size_t *count, uint64_t *spare)
 {
     size_t stride = region->header.element_size;
     uint64_t there = bytes_size / stride;
@@ -244,8 +252,8 @@ static bool copy_segment(const struct ca_region *region, const struct ca_segment
     return true;
 }
 
-bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array, size_t *ret_count,
-                    struct ca_error **ret_error)
+bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array,
+                    size_t *ret_count, struct ca_error **ret_error)
 {
     size_t capacity = 1, count = 1;
     uint64_t spare = (UINT64_C(1) << 24) / size;
@@ -262,7 +270,8 @@ bool ca_region_copy(struct ca_source *source, const struct ca_region *region, si
             return false;
         }
         uint8_t *grown = array;
-        bool good = copy_segment(region, &region->segments[i], bytes, got, size, &grown, &capacity, &count, &spare);
+        bool good =
+            copy_segment(region, &region->segments[i], bytes, got, size, &grown, &capacity, &count, &spare);
         free(owned);
         if (!good) {
             free(array);

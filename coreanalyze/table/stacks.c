@@ -23,10 +23,11 @@ bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **re
 {
     static const struct ca_region none;
     const struct ca_region *region = ca_table_region(table, kind);
-    return ca_region_copy(table->internal->source, region ? region : &none, size, ret_array, ret_count, ret_error);
+    return ca_region_copy(table->internal->source, region ? region : &none, size, ret_array, ret_count,
+                          ret_error);
 }
 
-/* ------------------------------------------------------------------------------------------------------ modules */
+/* ----------------------------------------------------------------------------------------- modules */
 
 /* NULL only when out of memory; "" when the bytes are not there. */
 static char *path_copy(const struct tm_module *module, const char *strings, size_t string_size)
@@ -38,8 +39,8 @@ static char *path_copy(const struct tm_module *module, const char *strings, size
     return strndup(length ? strings + module->path : "", length);
 }
 
-static bool module_copy(struct ca_table *table, const struct tm_module *from, const char *strings, size_t string_size,
-                        struct ca_module *module)
+static bool module_copy(struct ca_table *table, const struct tm_module *from, const char *strings,
+                        size_t string_size, struct ca_module *module)
 {
     bool sane = from->end >= from->start && from->build_id_length <= TM_BUILD_ID_MAX;
     if (from->start == 0 || !sane) {
@@ -62,8 +63,9 @@ static bool modules_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *strings = NULL, *records = NULL;
     size_t string_size, count;
-    bool good = ca_table_copy(table, TM_REGION_STRINGS, 1, &strings, &string_size, ret_error) &&
-                ca_table_copy(table, TM_REGION_MODULES, sizeof(struct tm_module), &records, &count, ret_error);
+    bool good =
+        ca_table_copy(table, TM_REGION_STRINGS, 1, &strings, &string_size, ret_error) &&
+        ca_table_copy(table, TM_REGION_MODULES, sizeof(struct tm_module), &records, &count, ret_error);
     if (good) {
         table->modules = calloc(count, sizeof(*table->modules));
         good = table->modules ? true : ca_fail_memory(ret_error);
@@ -71,19 +73,22 @@ static bool modules_read(struct ca_table *table, struct ca_error **ret_error)
     for (size_t i = 0; good && i < count; i++) {
         struct tm_module from = i ? ((const struct tm_module *)records)[i] : (struct tm_module){0};
         table->module_count = i + 1;
-        good = module_copy(table, &from, strings, string_size, &table->modules[i]) ? true : ca_fail_memory(ret_error);
+        good = module_copy(table, &from, strings, string_size, &table->modules[i])
+                   ? true
+                   : ca_fail_memory(ret_error);
     }
     free(strings);
     free(records);
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------------ frames */
+/* ------------------------------------------------------------------------------------------ frames */
 
 static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *frames;
-    if (!ca_table_copy(table, TM_REGION_FRAMES, sizeof(struct tm_frame), &frames, &table->frame_count, ret_error)) {
+    if (!ca_table_copy(table, TM_REGION_FRAMES, sizeof(struct tm_frame), &frames, &table->frame_count,
+                       ret_error)) {
         return false;
     }
     table->frames = frames;
@@ -97,7 +102,7 @@ static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ stacks */
+/* ------------------------------------------------------------------------------------------ stacks */
 
 static unsigned depth_of(const struct tm_stack *stack)
 {
@@ -118,7 +123,8 @@ static bool stack_is_sane(const struct ca_table *table, uint32_t id)
 {
     const struct ca_table_private *internal = table->internal;
     const struct tm_stack *stack = &table->stacks[id];
-    if (stack->frames > internal->stack_frame_count || stack->own > internal->stack_frame_count - stack->frames) {
+    if (stack->frames > internal->stack_frame_count ||
+        stack->own > internal->stack_frame_count - stack->frames) {
         return false;
     }
     const uint32_t *own = internal->stack_frames + stack->frames;
@@ -132,8 +138,9 @@ static bool stack_is_sane(const struct ca_table *table, uint32_t id)
     return stack->shared <= depth_of(parent) && frames_are_sane(table, own, stack->own);
 }
 
-/* Makes the parent the nearest ancestor that gives a frame of its own, so that a walk up takes no more hops than it yields frames,
- * whatever the records say. The ancestors' `shared` fall strictly along such a chain. */
+/* Makes the parent the nearest ancestor that gives a frame of its own, so that a walk up takes no more hops
+ * than it yields frames, whatever the records say. The ancestors' `shared` fall strictly along such a chain.
+ */
 static void shorten_parents(struct ca_table *table, struct tm_stack *stack)
 {
     while (stack->parent && table->stacks[stack->parent].shared >= stack->shared) {
@@ -141,8 +148,8 @@ static void shorten_parents(struct ca_table *table, struct tm_stack *stack)
     }
 }
 
-/* A record that is not published yet is no error, nor is one whose frames the source does not have; both are as unknown as a damaged
- * one. */
+/* A record that is not published yet is no error, nor is one whose frames the source does not have; both are
+ * as unknown as a damaged one. */
 static void stack_check(struct ca_table *table, uint32_t id)
 {
     struct tm_stack *stack = &table->stacks[id];
@@ -158,11 +165,13 @@ static bool stacks_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *frames, *stacks;
     struct ca_table_private *internal = table->internal;
-    if (!ca_table_copy(table, TM_REGION_STACK_FRAMES, sizeof(uint32_t), &frames, &internal->stack_frame_count, ret_error)) {
+    if (!ca_table_copy(table, TM_REGION_STACK_FRAMES, sizeof(uint32_t), &frames, &internal->stack_frame_count,
+                       ret_error)) {
         return false;
     }
     internal->stack_frames = frames;
-    if (!ca_table_copy(table, TM_REGION_STACKS, sizeof(struct tm_stack), &stacks, &table->stack_count, ret_error)) {
+    if (!ca_table_copy(table, TM_REGION_STACKS, sizeof(struct tm_stack), &stacks, &table->stack_count,
+                       ret_error)) {
         return false;
     }
     table->stacks = stacks;
@@ -186,8 +195,8 @@ bool ca_stacks_read(struct ca_table *table, struct ca_error **ret_error)
     return modules_read(table, ret_error) && frames_read(table, ret_error) && stacks_read(table, ret_error);
 }
 
-/* The walk goes from the recent end to the old one: of each record the own frames that are within the oldest `wanted`, then its
- * parent's. */
+/* The walk goes from the recent end to the old one: of each record the own frames that are within the oldest
+ * `wanted`, then its parent's. */
 size_t ca_table_stack(const struct ca_table *table, uint32_t id, uint32_t *frames, size_t capacity)
 {
     if (id >= table->stack_count) {

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------------ state */
+/* ------------------------------------------------------------------------------------------- state */
 
-/* A request that a debugger wrote is obeyed at the tracer's next operation; readers show its effect at once. */
+/* A request that a debugger wrote is obeyed at the tracer's next operation; readers show its effect at once.
+ */
 static void state_read(struct ca_table *table)
 {
     struct tm_root *root = &table->root;
@@ -35,7 +36,7 @@ static void state_read(struct ca_table *table)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ regions */
+/* ----------------------------------------------------------------------------------------- regions */
 
 static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
 {
@@ -50,8 +51,8 @@ static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
             continue;
         }
         uint64_t missing = 0;
-        if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count], &table->coverage.rejected, &missing,
-                            ret_error)) {
+        if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count],
+                            &table->coverage.rejected, &missing, ret_error)) {
             return false;
         }
         internal->region_count++;
@@ -67,7 +68,8 @@ static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *threads;
     struct ca_table_private *internal = table->internal;
-    if (!ca_table_copy(table, TM_REGION_THREADS, sizeof(struct tm_thread), &threads, &internal->thread_count, ret_error)) {
+    if (!ca_table_copy(table, TM_REGION_THREADS, sizeof(struct tm_thread), &threads, &internal->thread_count,
+                       ret_error)) {
         return false;
     }
     internal->threads = threads;
@@ -78,7 +80,7 @@ static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ stats */
+/* ------------------------------------------------------------------------------------------- stats */
 
 /* Adds one shard's counters, with the peak values told apart from the live ones that stand for them. */
 static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct tm_stack_stats *to)
@@ -113,7 +115,8 @@ static bool stats_read(struct ca_table *table, struct ca_error **ret_error)
         if (internal->regions[r].header.kind != TM_REGION_STATS) {
             continue;
         }
-        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_stack_stats), &shard, &count, ret_error)) {
+        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_stack_stats), &shard,
+                            &count, ret_error)) {
             return false;
         }
         const struct tm_stack_stats *stats = shard;
@@ -127,7 +130,7 @@ static bool stats_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ life */
+/* -------------------------------------------------------------------------------------------- life */
 
 void ca_table_destroy(struct ca_table *table)
 {
@@ -164,7 +167,8 @@ static bool root_read(struct ca_table *table, uint64_t address, struct ca_error 
     case CA_ROOT_GOOD:
         return true;
     case CA_ROOT_NONE:
-        return ca_fail(ret_error, CA_NOTHING, "%s: no tracer's root at 0x%" PRIx64, ca_source_name(source), address);
+        return ca_fail(ret_error, CA_NOTHING, "%s: no tracer's root at 0x%" PRIx64, ca_source_name(source),
+                       address);
     default:
         return false;
     }
@@ -180,15 +184,18 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     coverage->dropped = table->root.dropped_count;
     coverage->dropped_size = table->root.dropped_size;
     state_read(table);
-    if (!regions_read(table, ret_error) || !ca_stacks_read(table, ret_error) || !threads_read(table, ret_error) ||
-        !ca_flight_read(table, ret_error) || !stats_read(table, ret_error)) {
+    if (!regions_read(table, ret_error) || !ca_stacks_read(table, ret_error) ||
+        !threads_read(table, ret_error) || !ca_flight_read(table, ret_error) ||
+        !stats_read(table, ret_error)) {
         return false;
     }
-    if ((table->root.features & TM_FEATURE_DETAIL) && !ca_blocks_newest(table, &table->newest_time, ret_error)) {
+    if ((table->root.features & TM_FEATURE_DETAIL) &&
+        !ca_blocks_newest(table, &table->newest_time, ret_error)) {
         return false;
     }
     uint64_t expected, found;
-    coverage->truncated = coverage->missing_bytes || ca_source_truncated(table->internal->source, &expected, &found);
+    coverage->truncated =
+        coverage->missing_bytes || ca_source_truncated(table->internal->source, &expected, &found);
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* table.h: the tracer's tables, checked: every address, index, size and hash of the layout is untrusted until here. */
+/* table.h: the tracer's tables, checked: every address, index, size and hash of the layout is untrusted until
+ * here. */
 #ifndef CA_TABLE_TABLE_H
 #define CA_TABLE_TABLE_H
 
@@ -6,17 +7,18 @@
 #include "../source/source.h"
 
 enum ca_route { /* how the root was found; each can be tried alone */
-    CA_ROUTE_PREFERRED = 1,
-    CA_ROUTE_SYMBOL = 2, /* the caller's hint, else .dynsym of the files of the target's modules */
-    CA_ROUTE_NOTE = 4,   /* ELF note in the dumped first page of a module */
-    CA_ROUTE_SCAN = 8,   /* page starts of all readable memory */
-    CA_ROUTE_ALL = 15,
+                CA_ROUTE_PREFERRED = 1,
+                CA_ROUTE_SYMBOL =
+                    2,             /* the caller's hint, else .dynsym of the files of the target's modules */
+                CA_ROUTE_NOTE = 4, /* ELF note in the dumped first page of a module */
+                CA_ROUTE_SCAN = 8, /* page starts of all readable memory */
+                CA_ROUTE_ALL = 15,
 };
 
-/* Address of a root whose magic, byte order, self address and sizes are right; 0 with an error (CA_NOTHING): no tracer found, a
- * newer major version (both versions named), ... */
-uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned routes, enum ca_route *ret_route,
-                       struct ca_error **ret_error);
+/* Address of a root whose magic, byte order, self address and sizes are right; 0 with an error (CA_NOTHING):
+ * no tracer found, a newer major version (both versions named), ... */
+uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned routes,
+                       enum ca_route *ret_route, struct ca_error **ret_error);
 
 struct ca_module {
     uint64_t start, end, bias;
@@ -36,22 +38,22 @@ struct ca_block {
 struct ca_in_flight {
     uint32_t tid;
     uint32_t level;
-    uint32_t code;   /* enum tm_operation_code */
-    bool after;      /* shown as already done */
-    bool ambiguous;  /* cannot be told in full: the answer is partial */
+    uint32_t code;  /* enum tm_operation_code */
+    bool after;     /* shown as already done */
+    bool ambiguous; /* cannot be told in full: the answer is partial */
     uint64_t address, new_address, size;
 };
 
 /* What the answer rests on; every command prints it. */
 struct ca_coverage {
     uint64_t blocks;
-    uint64_t dropped;         /* blocks not recorded, counted by the tracer */
+    uint64_t dropped; /* blocks not recorded, counted by the tracer */
     uint64_t dropped_size;
     uint64_t in_flight;
-    uint64_t sample_bytes;    /* 0 = every block */
-    uint64_t rejected;        /* records whose checks failed */
-    uint64_t missing_bytes;   /* of tables that the source does not have */
-    bool truncated;           /* missing_bytes or a truncated source: totals are lower bounds */
+    uint64_t sample_bytes;  /* 0 = every block */
+    uint64_t rejected;      /* records whose checks failed */
+    uint64_t missing_bytes; /* of tables that the source does not have */
+    bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
 };
 
 struct ca_table {
@@ -62,9 +64,11 @@ struct ca_table {
     size_t module_count;
     struct tm_frame *frames; /* index = frame id; [0] is unused */
     size_t frame_count;
-    struct tm_stack *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
+    struct tm_stack
+        *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
     size_t stack_count;
-    struct tm_stack_stats *stats; /* index = stack id, shards added up, peak_* resolved; NULL without TM_FEATURE_STATS */
+    struct tm_stack_stats
+        *stats; /* index = stack id, shards added up, peak_* resolved; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;
     size_t in_flight_count;
     struct ca_coverage coverage; /* blocks: from counters until the blocks were read */
@@ -81,8 +85,9 @@ void ca_table_destroy(struct ca_table *table);
 /* Frame ids of a stack, most recent first, at most `capacity`; returns the depth. */
 size_t ca_table_stack(const struct ca_table *table, uint32_t stack, uint32_t *frames, size_t capacity);
 
-/* Live count and size per stack (index = stack id, stack_count elements, caller frees with free()), domain by domain: of every
- * domain when domain is UINT32_MAX. Exact: from the live words, operations in flight as shown. */
+/* Live count and size per stack (index = stack id, stack_count elements, caller frees with free()), domain by
+ * domain: of every domain when domain is UINT32_MAX. Exact: from the live words, operations in flight as
+ * shown. */
 struct ca_stack_weight {
     uint64_t count, size;
 };
@@ -99,6 +104,7 @@ bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_b
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
                          void *context, struct ca_error **ret_error);
 /* Domains in use, ascending; caller frees with free(). */
-bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count, struct ca_error **ret_error);
+bool ca_table_domains(struct ca_table *table, uint32_t **ret_domains, size_t *ret_count,
+                      struct ca_error **ret_error);
 
 #endif

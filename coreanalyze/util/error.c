@@ -7,8 +7,8 @@
 /* What every failed allocation of an error becomes; never freed. */
 static struct ca_error out_of_memory = {CA_NOTHING, NULL};
 
-__attribute__((format(printf, 2, 0)))
-static struct ca_error *error_create(enum ca_status status, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static struct ca_error *
+error_create(enum ca_status status, const char *format, va_list arguments)
 {
     struct ca_error *error = malloc(sizeof(*error));
     if (!error) {

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* The array, moved if need be, with room for `wanted` >= 1 elements; NULL when memory runs out: then the old one stays. */
+/* The array, moved if need be, with room for `wanted` >= 1 elements; NULL when memory runs out: then the old
+ * one stays. */
 static inline void *ca_grow(void *array, size_t *capacity, size_t wanted, size_t element_size)
 {
     if (wanted <= *capacity) {
@@ -25,13 +26,13 @@ static inline void *ca_grow(void *array, size_t *capacity, size_t wanted, size_t
 }
 
 /* True when `array` has room for `wanted` >= 1 elements in all. */
-#define CA_GROW(array, capacity, wanted)                                                     \
-    (__extension__({                                                                         \
-        void *grown_ = ca_grow((array), &(capacity), (wanted), sizeof(*(array)));            \
-        if (grown_) {                                                                        \
-            (array) = grown_;                                                                \
-        }                                                                                    \
-        grown_ != NULL;                                                                      \
+#define CA_GROW(array, capacity, wanted)                                                                     \
+    (__extension__({                                                                                         \
+        void *grown_ = ca_grow((array), &(capacity), (wanted), sizeof(*(array)));                            \
+        if (grown_) {                                                                                        \
+            (array) = grown_;                                                                                \
+        }                                                                                                    \
+        grown_ != NULL;                                                                                      \
     }))
 
 #endif

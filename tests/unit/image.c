@@ -13,7 +13,7 @@ static void fail(const char *what)
     abort();
 }
 
-/* ------------------------------------------------------------------------------------------------------ memory */
+/* ------------------------------------------------------------------------------------------ memory */
 
 struct image *image_create(void)
 {
@@ -37,7 +37,8 @@ void image_destroy(struct image *image)
     free(image);
 }
 
-uint8_t *image_add(struct image *image, uint64_t address, size_t size, uint32_t protection, const char *path, uint64_t offset)
+uint8_t *image_add(struct image *image, uint64_t address, size_t size, uint32_t protection, const char *path,
+                   uint64_t offset)
 {
     size_t at = image->range_count;
     if (at == IMAGE_RANGES) {
@@ -78,7 +79,7 @@ uint8_t *image_at(struct image *image, uint64_t address)
     return range->bytes + (address - range->address);
 }
 
-/* ------------------------------------------------------------------------------------------------------ callbacks */
+/* --------------------------------------------------------------------------------------- callbacks */
 
 static size_t read_memory(void *context, uint64_t address, void *buffer, size_t size)
 {
@@ -105,8 +106,8 @@ static size_t read_memory(void *context, uint64_t address, void *buffer, size_t 
 static size_t describe_process(void *context, struct ca_target *target)
 {
     const struct image *image = context;
-    ca_target_set_process(target, image->process.pid, EM_X86_64, image->process.signal, image->process.tids[0], image->process.name,
-                          image->process.arguments);
+    ca_target_set_process(target, image->process.pid, EM_X86_64, image->process.signal,
+                          image->process.tids[0], image->process.name, image->process.arguments);
     ca_target_set_auxv(target, image->process.auxv, image->process.auxv_words * sizeof(uint64_t));
     return 0;
 }
@@ -120,7 +121,8 @@ static size_t describe_mappings(void *context, struct ca_target *target)
     }
     for (size_t i = 0; i < image->range_count; i++) {
         const struct image_range *range = &image->ranges[i];
-        ca_target_add_mapping(target, range->address, range->address + range->size, range->offset, range->protection, range->path);
+        ca_target_add_mapping(target, range->address, range->address + range->size, range->offset,
+                              range->protection, range->path);
     }
     return 0;
 }
@@ -163,7 +165,7 @@ struct ca_target *image_target(struct image *image)
     return target;
 }
 
-/* ------------------------------------------------------------------------------------------------------ core file */
+/* --------------------------------------------------------------------------------------- core file */
 
 struct buffer {
     uint8_t *bytes;
@@ -283,7 +285,8 @@ size_t image_core(const struct image *image, uint8_t **ret_bytes)
         const struct image_range *range = &image->ranges[i];
         program = (Elf64_Phdr){
             .p_type = PT_LOAD,
-            .p_flags = (range->protection & 1 ? PF_R : 0) | (range->protection & 2 ? PF_W : 0) | (range->protection & 4 ? PF_X : 0),
+            .p_flags = (range->protection & 1 ? PF_R : 0) | (range->protection & 2 ? PF_W : 0) |
+                       (range->protection & 4 ? PF_X : 0),
             .p_offset = data,
             .p_vaddr = range->address,
             .p_filesz = range->absent ? 0 : range->size,
@@ -315,7 +318,7 @@ const char *image_file(const void *bytes, size_t size)
     return path;
 }
 
-/* ------------------------------------------------------------------------------------------------------ regions */
+/* ----------------------------------------------------------------------------------------- regions */
 
 struct region_shape {
     uint32_t kind;
@@ -363,7 +366,8 @@ static void add_region(struct image *image, const struct image_shape *shape, con
     image->next_free[of->kind] = region_memory(image, of->kind);
     *region = (struct tm_region){
         .kind = of->kind,
-        .element_size = (detail ? (uint32_t)sizeof(struct tm_live_detail) : of->element_size) + (extra ? shape->element_extra : 0),
+        .element_size = (detail ? (uint32_t)sizeof(struct tm_live_detail) : of->element_size) +
+                        (extra ? shape->element_extra : 0),
         .segment_shift = of->segment_shift,
         .directory = region_take(image, of->kind, 8 * of->directory_length),
         .directory_length = of->directory_length,
@@ -377,7 +381,8 @@ void image_add_tables(struct image *image, const struct image_shape *shape)
 {
     uint64_t address = shape->root_address ? shape->root_address : TM_PREFERRED_ADDRESS;
     image->root_address = address;
-    image->root = (struct tm_root *)image_add(image, address, 0x10000 + (TM_REGION_HISTORY + 1) * IMAGE_REGION_BYTES, 3, NULL, 0);
+    image->root = (struct tm_root *)image_add(
+        image, address, 0x10000 + (TM_REGION_HISTORY + 1) * IMAGE_REGION_BYTES, 3, NULL, 0);
     *image->root = (struct tm_root){
         .magic = TM_ROOT_MAGIC,
         .major = TM_LAYOUT_MAJOR,
@@ -425,7 +430,8 @@ static uint64_t table_word(struct image *image, uint32_t kind, uint64_t at, uint
 void *image_element(struct image *image, uint32_t kind, uint64_t index)
 {
     struct tm_region *region = image_region(image, kind);
-    uint64_t segment = index >> region->segment_shift, within = index & ((UINT64_C(1) << region->segment_shift) - 1);
+    uint64_t segment = index >> region->segment_shift,
+             within = index & ((UINT64_C(1) << region->segment_shift) - 1);
     uint64_t at = region->directory + 8 * (segment >> region->middle_bits);
     if (segment >> region->middle_bits >= region->directory_length) {
         fail("an index is too large");
@@ -441,7 +447,7 @@ void *image_element(struct image *image, uint32_t kind, uint64_t index)
     return image_at(image, base + within * region->element_size);
 }
 
-/* ------------------------------------------------------------------------------------------------------ elements */
+/* ---------------------------------------------------------------------------------------- elements */
 
 uint32_t image_add_string(struct image *image, const char *string)
 {
@@ -457,7 +463,8 @@ uint32_t image_add_string(struct image *image, const char *string)
     return index;
 }
 
-void image_add_module(struct image *image, uint32_t index, const char *path, uint64_t start, uint64_t end, uint64_t bias)
+void image_add_module(struct image *image, uint32_t index, const char *path, uint64_t start, uint64_t end,
+                      uint64_t bias)
 {
     struct tm_module *module = image_element(image, TM_REGION_MODULES, index);
     *module = (struct tm_module){
@@ -471,11 +478,12 @@ void image_add_module(struct image *image, uint32_t index, const char *path, uin
 
 void image_add_frame(struct image *image, uint32_t index, uint64_t word, uint32_t module)
 {
-    *(struct tm_frame *)image_element(image, TM_REGION_FRAMES, index) = (struct tm_frame){.word = word, .module = module};
+    *(struct tm_frame *)image_element(image, TM_REGION_FRAMES, index) =
+        (struct tm_frame){.word = word, .module = module};
 }
 
-void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared, const uint32_t *frames, uint16_t own,
-                     uint16_t total, uint16_t flags)
+void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared,
+                     const uint32_t *frames, uint16_t own, uint16_t total, uint16_t flags)
 {
     struct tm_region *region = image_region(image, TM_REGION_STACK_FRAMES);
     struct tm_stack *stack = image_element(image, TM_REGION_STACKS, index);
@@ -524,7 +532,8 @@ void image_clear_live(struct image *image, uint64_t address)
     *live_cell(image, address) = 0;
 }
 
-void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64_t address, uint64_t size, uint32_t stack)
+void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64_t address, uint64_t size,
+                    uint32_t stack)
 {
     *(struct tm_wide *)image_element(image, TM_REGION_WIDE, index) = (struct tm_wide){
         .state = TM_WIDE_LIVE | image->root->generation << 8,
@@ -546,7 +555,8 @@ struct tm_thread *image_thread(struct image *image, uint64_t index, uint32_t tid
     return thread;
 }
 
-void image_count(struct image *image, uint64_t allocated_count, uint64_t allocated_size, uint64_t freed_count, uint64_t freed_size)
+void image_count(struct image *image, uint64_t allocated_count, uint64_t allocated_size, uint64_t freed_count,
+                 uint64_t freed_size)
 {
     struct tm_operation *operation = &image_thread(image, 0, image->process.tids[0])->operations[0];
     operation->allocated_count += allocated_count;
@@ -555,17 +565,13 @@ void image_count(struct image *image, uint64_t allocated_count, uint64_t allocat
     operation->freed_size += freed_size;
 }
 
-/* ------------------------------------------------------------------------------------------------------ example */
+/* ----------------------------------------------------------------------------------------- example */
 
 const struct example_block example_blocks[EXAMPLE_BLOCKS] = {
-    {0x1000, 100, 0, 2},
-    {0x1030, 20, 0, 2},
-    {0x1060, 0, 0, 3},
-    {0x2008, 7, 0, 3}, /* in WIDE: its address is no multiple of 16 */
-    {0x40000, 5000, 0, 4},
-    {0x7ffe0, 1, 0, 5}, /* the last word of the last segment */
-    {0x70000000, 65536, 1, 2},
-    {0x123, 9, 7, 3},
+    {0x1000, 100, 0, 2},       {0x1030, 20, 0, 2},
+    {0x1060, 0, 0, 3},         {0x2008, 7, 0, 3},  /* in WIDE: its address is no multiple of 16 */
+    {0x40000, 5000, 0, 4},     {0x7ffe0, 1, 0, 5}, /* the last word of the last segment */
+    {0x70000000, 65536, 1, 2}, {0x123, 9, 7, 3},
 };
 
 static void add_example_stats(struct image *image)
@@ -584,7 +590,8 @@ struct image *image_example(const struct image_shape *shape)
 {
     struct image *image = image_create();
     image_add_tables(image, shape);
-    image_add_module(image, 1, "/no/such/dir/server", EXAMPLE_MODULE, EXAMPLE_MODULE + 0x10000, EXAMPLE_MODULE);
+    image_add_module(image, 1, "/no/such/dir/server", EXAMPLE_MODULE, EXAMPLE_MODULE + 0x10000,
+                     EXAMPLE_MODULE);
     for (uint32_t i = 1; i <= 6; i++) {
         image_add_frame(image, i, EXAMPLE_MODULE + 0x100 * i, i != 6);
     }

@@ -1,5 +1,5 @@
-/* image.h: a made-up address space for tests of the reader, with the tracer's tables in it as a tracer would have written them, to be
- * read through callbacks or from an ELF core file around it. */
+/* image.h: a made-up address space for tests of the reader, with the tracer's tables in it as a tracer would
+ * have written them, to be read through callbacks or from an ELF core file around it. */
 #ifndef TESTS_UNIT_IMAGE_H
 #define TESTS_UNIT_IMAGE_H
 
@@ -55,14 +55,16 @@ struct image {
     uint64_t root_address;
     struct tm_root *root;
     uint32_t string_size;
-    uint64_t next_free[TM_REGION_HISTORY + 1]; /* per kind: address of the next directory, middle table or segment */
+    uint64_t next_free[TM_REGION_HISTORY +
+                       1]; /* per kind: address of the next directory, middle table or segment */
 };
 
 struct image *image_create(void);
 void image_destroy(struct image *image);
 
 /* Zeroed memory; the pointer is good until image_destroy. */
-uint8_t *image_add(struct image *image, uint64_t address, size_t size, uint32_t protection, const char *path, uint64_t offset);
+uint8_t *image_add(struct image *image, uint64_t address, size_t size, uint32_t protection, const char *path,
+                   uint64_t offset);
 uint8_t *image_at(struct image *image, uint64_t address);
 
 /* A target that reads the image through callbacks. */
@@ -73,12 +75,13 @@ size_t image_core(const struct image *image, uint8_t **ret_bytes);
 /* Writes the first `size` bytes to a new file under /tmp; its name, good until the next call. */
 const char *image_file(const void *bytes, size_t size);
 
-/* ------------------------------------------------------------------------------------------------------ tables
+/* ------------------------------------------------------------------------------------------------------
+ * tables
  *
  * The shapes of the regions are small, so that a few elements need several segments. */
 
 struct image_shape {
-    uint64_t root_address;  /* 0: TM_PREFERRED_ADDRESS */
+    uint64_t root_address; /* 0: TM_PREFERRED_ADDRESS */
     uint64_t features;
     uint32_t header_extra;  /* bytes that the root is longer than ours, before the descriptors' end */
     uint32_t element_extra; /* bytes that elements are larger than ours */
@@ -91,24 +94,28 @@ struct tm_region *image_region(struct image *image, uint32_t kind);
 void *image_element(struct image *image, uint32_t kind, uint64_t index);
 
 uint32_t image_add_string(struct image *image, const char *string);
-void image_add_module(struct image *image, uint32_t index, const char *path, uint64_t start, uint64_t end, uint64_t bias);
+void image_add_module(struct image *image, uint32_t index, const char *path, uint64_t start, uint64_t end,
+                      uint64_t bias);
 void image_add_frame(struct image *image, uint32_t index, uint64_t word, uint32_t module);
 /* frames: own ones, most recent first. */
-void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared, const uint32_t *frames, uint16_t own,
-                     uint16_t total, uint16_t flags);
+void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared,
+                     const uint32_t *frames, uint16_t own, uint16_t total, uint16_t flags);
 /* Writes the check anew after a field was changed. */
 void image_seal_stack(struct image *image, uint32_t index);
 void image_set_live(struct image *image, uint64_t address, uint64_t size, uint32_t stack);
 void image_clear_live(struct image *image, uint64_t address);
 /* The live word that such a block has. */
 uint64_t image_word(const struct image *image, uint64_t address, uint64_t size, uint32_t stack);
-void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64_t address, uint64_t size, uint32_t stack);
+void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64_t address, uint64_t size,
+                    uint32_t stack);
 /* Slot of a thread, used, of the root's generation. */
 struct tm_thread *image_thread(struct image *image, uint64_t index, uint32_t tid);
 /* Completed allocations on level 0 of thread slot 0. */
-void image_count(struct image *image, uint64_t allocated_count, uint64_t allocated_size, uint64_t freed_count, uint64_t freed_size);
+void image_count(struct image *image, uint64_t allocated_count, uint64_t allocated_size, uint64_t freed_count,
+                 uint64_t freed_size);
 
-/* ------------------------------------------------------------------------------------------------------ example
+/* ------------------------------------------------------------------------------------------------------
+ * example
  *
  *   stack 2   frames 1 2 3
  *   stack 3   frames 4 2 3, the last two its parent's (2)

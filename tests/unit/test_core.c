@@ -1,4 +1,5 @@
-/* test_core.c: core files: what is in one, what is said of files that are none, and cores that are cut anywhere. */
+/* test_core.c: core files: what is in one, what is said of files that are none, and cores that are cut
+ * anywhere. */
 #include <check.h>
 #include <elf.h>
 #include <inttypes.h>
@@ -79,7 +80,7 @@ static Elf64_Phdr *program(size_t i)
     return (Elf64_Phdr *)(bytes + sizeof(Elf64_Ehdr)) + i;
 }
 
-/* ------------------------------------------------------------------------------------------------------ a good one */
+/* -------------------------------------------------------------------------------------- a good one */
 
 START_TEST(description)
 {
@@ -197,7 +198,7 @@ START_TEST(mapping_without_copying)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ none at all */
+/* ------------------------------------------------------------------------------------- none at all */
 
 static void assert_refused(const void *data, size_t data_size, const char *words)
 {
@@ -237,7 +238,8 @@ START_TEST(no_permission)
     char name[64];
     snprintf(name, sizeof(name), "%s", image_file(bytes, size));
     ck_assert_int_eq(chmod(name, 0), 0);
-    if (geteuid() == 0) { /* root may read everything: be somebody else; the test runs in a process of its own */
+    if (geteuid() ==
+        0) { /* root may read everything: be somebody else; the test runs in a process of its own */
         ck_assert_int_eq(chown(name, 0, 0), 0);
         ck_assert_int_eq(setegid(65534), 0);
         ck_assert_int_eq(seteuid(65534), 0);
@@ -306,7 +308,7 @@ START_TEST(damaged_headers)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ odd ones */
+/* ---------------------------------------------------------------------------------------- odd ones */
 
 /* 65535 program headers or more: the number is elsewhere. */
 START_TEST(more_program_headers_than_the_header_can_say)
@@ -352,8 +354,16 @@ START_TEST(hostile_segments)
 {
     const Elf64_Phdr good = *program(3);
     const Elf64_Phdr bad[] = {
-        {.p_type = PT_LOAD, .p_vaddr = UINT64_MAX - 8, .p_memsz = 100, .p_filesz = 100, .p_offset = good.p_offset},
-        {.p_type = PT_LOAD, .p_vaddr = HEAP, .p_memsz = UINT64_MAX - HEAP, .p_filesz = UINT64_MAX, .p_offset = good.p_offset},
+        {.p_type = PT_LOAD,
+         .p_vaddr = UINT64_MAX - 8,
+         .p_memsz = 100,
+         .p_filesz = 100,
+         .p_offset = good.p_offset},
+        {.p_type = PT_LOAD,
+         .p_vaddr = HEAP,
+         .p_memsz = UINT64_MAX - HEAP,
+         .p_filesz = UINT64_MAX,
+         .p_offset = good.p_offset},
         {.p_type = PT_LOAD, .p_vaddr = HEAP, .p_memsz = 0x2000, .p_filesz = 0x2000, .p_offset = UINT64_MAX},
         {.p_type = PT_LOAD, .p_vaddr = HEAP, .p_memsz = 16, .p_filesz = UINT64_MAX, .p_offset = 0},
         {.p_type = PT_LOAD, .p_vaddr = HEAP, .p_memsz = 0, .p_filesz = 0x2000, .p_offset = good.p_offset},
@@ -402,7 +412,7 @@ START_TEST(no_notes)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ cut ones */
+/* ---------------------------------------------------------------------------------------- cut ones */
 
 struct summary {
     uint64_t blocks, bytes;
@@ -438,8 +448,8 @@ static bool read_cut(const uint8_t *core, size_t cut, struct summary *summary, b
     return table != NULL;
 }
 
-/* Cut at every page, and around it: never more than there is, never less than before, all of it once the tables are whole, and
- * said to be truncated as long as a byte is missing. */
+/* Cut at every page, and around it: never more than there is, never less than before, all of it once the
+ * tables are whole, and said to be truncated as long as a byte is missing. */
 START_TEST(cut_anywhere)
 {
     struct image *whole = image_example(&(struct image_shape){.features = TM_FEATURE_STATS});

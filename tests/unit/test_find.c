@@ -67,7 +67,8 @@ static void assert_not_found(unsigned routes, const char *words)
     ca_error_destroy(error);
 }
 
-/* A library's first page: header, one PT_LOAD at 0, the note at 0x200 with a note of somebody else before it. */
+/* A library's first page: header, one PT_LOAD at 0, the note at 0x200 with a note of somebody else before it.
+ */
 static uint8_t *add_library(uint64_t start, uint64_t vaddr, uint32_t alignment)
 {
     uint8_t *bytes = image_add(image, start, 0x4000, 3, "/no/such/libtm.so", 0);
@@ -80,7 +81,12 @@ static uint8_t *add_library(uint64_t start, uint64_t vaddr, uint32_t alignment)
     };
     memcpy(bytes, &header, sizeof(header));
     Elf64_Phdr programs[2] = {
-        {.p_type = PT_NOTE, .p_offset = 0x200, .p_vaddr = vaddr + 0x200, .p_memsz = 64, .p_filesz = 64, .p_align = alignment},
+        {.p_type = PT_NOTE,
+         .p_offset = 0x200,
+         .p_vaddr = vaddr + 0x200,
+         .p_memsz = 64,
+         .p_filesz = 64,
+         .p_align = alignment},
         {.p_type = PT_LOAD, .p_offset = 0, .p_vaddr = vaddr, .p_memsz = 0x4000, .p_filesz = 0x4000},
     };
     memcpy(bytes + sizeof(header), programs, sizeof(programs));
@@ -98,7 +104,7 @@ static uint8_t *add_library(uint64_t start, uint64_t vaddr, uint32_t alignment)
     return bytes;
 }
 
-/* ------------------------------------------------------------------------------------------------------ routes */
+/* ------------------------------------------------------------------------------------------ routes */
 
 START_TEST(by_preferred_address)
 {
@@ -170,27 +176,32 @@ static const char *write_library(uint32_t table, uint64_t vaddr, uint64_t value)
         Elf64_Sym symbols[4];
         char names[sizeof(names)];
     } file = {
-        .header = {
-            .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-            .e_type = ET_DYN,
-            .e_machine = EM_X86_64,
-            .e_version = EV_CURRENT,
-            .e_ehsize = sizeof(Elf64_Ehdr),
-            .e_phoff = sizeof(Elf64_Ehdr),
-            .e_phnum = 1,
-            .e_phentsize = sizeof(Elf64_Phdr),
-            .e_shoff = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
-            .e_shnum = 3,
-            .e_shentsize = sizeof(Elf64_Shdr),
-        },
+        .header =
+            {
+                .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                .e_type = ET_DYN,
+                .e_machine = EM_X86_64,
+                .e_version = EV_CURRENT,
+                .e_ehsize = sizeof(Elf64_Ehdr),
+                .e_phoff = sizeof(Elf64_Ehdr),
+                .e_phnum = 1,
+                .e_phentsize = sizeof(Elf64_Phdr),
+                .e_shoff = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
+                .e_shnum = 3,
+                .e_shentsize = sizeof(Elf64_Shdr),
+            },
         .program = {.p_type = PT_LOAD, .p_vaddr = vaddr, .p_filesz = sizeof(file), .p_memsz = 0x4000},
         .symbols = {[1] = {.st_name = 1, .st_shndx = 1, .st_value = 1},
                     [2] = {.st_name = 11, .st_shndx = SHN_UNDEF, .st_value = 2},
                     [3] = {.st_name = 11, .st_shndx = 1, .st_value = value}},
     };
-    size_t symbols = (size_t)((char *)file.symbols - (char *)&file), strings = (size_t)(file.names - (char *)&file);
-    file.sections[1] = (Elf64_Shdr){
-        .sh_type = table, .sh_offset = symbols, .sh_size = sizeof(file.symbols), .sh_entsize = sizeof(Elf64_Sym), .sh_link = 2};
+    size_t symbols = (size_t)((char *)file.symbols - (char *)&file),
+           strings = (size_t)(file.names - (char *)&file);
+    file.sections[1] = (Elf64_Shdr){.sh_type = table,
+                                    .sh_offset = symbols,
+                                    .sh_size = sizeof(file.symbols),
+                                    .sh_entsize = sizeof(Elf64_Sym),
+                                    .sh_link = 2};
     file.sections[2] = (Elf64_Shdr){.sh_type = SHT_STRTAB, .sh_offset = strings, .sh_size = sizeof(names)};
     memcpy(file.names, names, sizeof(names));
     return image_file(&file, sizeof(file));
@@ -201,7 +212,8 @@ START_TEST(by_symbol_of_a_file)
     add_tables(ELSEWHERE);
     uint64_t vaddr = _i & 1 ? 0x10000 : 0;
     char path[64];
-    snprintf(path, sizeof(path), "%s", write_library(_i & 2 ? SHT_SYMTAB : SHT_DYNSYM, vaddr, vaddr + BEACON));
+    snprintf(path, sizeof(path), "%s",
+             write_library(_i & 2 ? SHT_SYMTAB : SHT_DYNSYM, vaddr, vaddr + BEACON));
     image_add(image, LIBRARY, 0x4000, 3, path, 0);
     add_beacon(LIBRARY + BEACON);
     assert_found(CA_ROUTE_SYMBOL, CA_ROUTE_SYMBOL);
@@ -220,7 +232,8 @@ START_TEST(by_symbol_below_a_sysroot)
     add_beacon(LIBRARY + BEACON);
     target = image_target(image);
     ck_assert_uint_eq(ca_table_find(ca_target_source(target), "/nowhere", CA_ROUTE_SYMBOL, NULL, NULL), 0);
-    ck_assert_uint_eq(ca_table_find(ca_target_source(target), "/tmp", CA_ROUTE_SYMBOL, NULL, NULL), ELSEWHERE);
+    ck_assert_uint_eq(ca_table_find(ca_target_source(target), "/tmp", CA_ROUTE_SYMBOL, NULL, NULL),
+                      ELSEWHERE);
     unlink(path);
 }
 END_TEST
@@ -239,12 +252,13 @@ START_TEST(files_that_are_no_files)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ refusals */
+/* ---------------------------------------------------------------------------------------- refusals */
 
 START_TEST(no_tracer)
 {
     image_add(image, 0x1000, 0x100000, 3, NULL, 0);
-    assert_not_found(CA_ROUTE_ALL, "process 4711: no tm tracer found in it; run the program with: tm-run PROGRAM");
+    assert_not_found(CA_ROUTE_ALL,
+                     "process 4711: no tm tracer found in it; run the program with: tm-run PROGRAM");
 }
 END_TEST
 
@@ -265,7 +279,8 @@ START_TEST(newer_major)
     image->root->major = 7;
     image->root->minor = 3;
     char words[64];
-    snprintf(words, sizeof(words), "layout version 7.3, this reader knows versions up to %d.%d", TM_LAYOUT_MAJOR, TM_LAYOUT_MINOR);
+    snprintf(words, sizeof(words), "layout version 7.3, this reader knows versions up to %d.%d",
+             TM_LAYOUT_MAJOR, TM_LAYOUT_MINOR);
     assert_not_found(CA_ROUTE_ALL, words);
 }
 END_TEST
@@ -309,7 +324,8 @@ END_TEST
 START_TEST(a_good_root_beside_a_bad_one)
 {
     uint8_t *bytes = image_add(image, TM_PREFERRED_ADDRESS, 0x1000, 3, NULL, 0);
-    struct tm_root root = {.magic = TM_ROOT_MAGIC, .major = 9, .byte_order = TM_BYTE_ORDER_PROBE, .self = TM_PREFERRED_ADDRESS};
+    struct tm_root root = {
+        .magic = TM_ROOT_MAGIC, .major = 9, .byte_order = TM_BYTE_ORDER_PROBE, .self = TM_PREFERRED_ADDRESS};
     memcpy(bytes, &root, offsetof(struct tm_root, regions));
     add_tables(ELSEWHERE);
     assert_found(CA_ROUTE_ALL, CA_ROUTE_SCAN);
@@ -331,7 +347,8 @@ START_TEST(a_tracer_whose_tables_are_not_there)
     image_add(image, LIBRARY, 0x4000, 3, NULL, 0);
     add_beacon(LIBRARY + BEACON)->root = 0x2000000000;
     image->process.hint = LIBRARY + BEACON;
-    assert_not_found(CA_ROUTE_ALL, "the tracer says that its tables are at 0x2000000000, but they are not there");
+    assert_not_found(CA_ROUTE_ALL,
+                     "the tracer says that its tables are at 0x2000000000, but they are not there");
 }
 END_TEST
 

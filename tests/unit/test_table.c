@@ -1,5 +1,5 @@
-/* test_table.c: the tables as read from a made-up address space: what is right is read in full, and one thing after the other
- * is made wrong. */
+/* test_table.c: the tables as read from a made-up address space: what is right is read in full, and one thing
+ * after the other is made wrong. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +110,7 @@ static void assert_agreement(size_t count, uint64_t size)
     ck_assert_uint_eq(weighed_size, size);
 }
 
-/* ------------------------------------------------------------------------------------------------------ what is right */
+/* ----------------------------------------------------------------------------------- what is right */
 
 static void assert_example(void)
 {
@@ -161,7 +161,8 @@ END_TEST
 
 START_TEST(larger_elements_and_header_of_a_later_minor)
 {
-    set_up_shape(&(struct image_shape){.header_extra = 512, .element_extra = 16, .features = TM_FEATURE_STATS});
+    set_up_shape(
+        &(struct image_shape){.header_extra = 512, .element_extra = 16, .features = TM_FEATURE_STATS});
     image->root->minor = TM_LAYOUT_MINOR + 7;
     read_table();
     assert_example();
@@ -173,7 +174,8 @@ END_TEST
 
 START_TEST(regions_of_unknown_kinds_are_skipped)
 {
-    image->root->regions[image->root->region_count++] = (struct tm_region){.kind = 4000, .element_size = 3, .directory = 1};
+    image->root->regions[image->root->region_count++] =
+        (struct tm_region){.kind = 4000, .element_size = 3, .directory = 1};
     read_table();
     assert_example();
 }
@@ -223,8 +225,10 @@ START_TEST(detail)
     element->thread = 4712;
     struct tm_wide *wide = image_element(image, TM_REGION_WIDE, 0);
     wide->time = 6000;
-    *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 1) = (struct tm_freed){.order = 3, .freed_time = 7000};
-    *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 2) = (struct tm_freed){.order = 0, .freed_time = 9000};
+    *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 1) =
+        (struct tm_freed){.order = 3, .freed_time = 7000};
+    *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 2) =
+        (struct tm_freed){.order = 0, .freed_time = 9000};
     read_table();
     assert_example();
     struct blocks blocks = all_blocks();
@@ -236,7 +240,7 @@ START_TEST(detail)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ state */
+/* ------------------------------------------------------------------------------------------- state */
 
 START_TEST(blocks_of_another_generation_are_void)
 {
@@ -312,7 +316,7 @@ START_TEST(losses_are_added_up)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ in flight */
+/* --------------------------------------------------------------------------------------- in flight */
 
 static void assert_flight(bool after, bool ambiguous)
 {
@@ -707,7 +711,7 @@ START_TEST(an_operation_of_an_older_generation_counts_for_nothing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ counters */
+/* ---------------------------------------------------------------------------------------- counters */
 
 /* What the two ways to weigh give for each domain. */
 static void assert_ways_agree(void)
@@ -798,7 +802,8 @@ START_TEST(shards_add_up_and_peaks_are_resolved)
     stats = image_element(image, TM_REGION_STATS, 3);
     stats->peak_epoch = 8; /* of an earlier peak: the live values stand for it */
     stats->peak_count = 1000;
-    struct tm_region *first = image_region(image, TM_REGION_STATS), *second = &image->root->regions[image->root->region_count++];
+    struct tm_region *first = image_region(image, TM_REGION_STATS),
+                     *second = &image->root->regions[image->root->region_count++];
     *second = *first;
     second->shard = 1;
     read_table();
@@ -819,7 +824,7 @@ START_TEST(shards_add_up_and_peaks_are_resolved)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ what is wrong */
+/* ----------------------------------------------------------------------------------- what is wrong */
 
 /* One stack that fails one rule: it is rejected, its blocks are kept, all else is as before. */
 static void assert_stack_rejected(uint32_t stack)
@@ -979,7 +984,8 @@ START_TEST(wide_elements_that_are_no_block)
 {
     image_set_wide(image, 20, 7, 0x777, 1, 2);
     struct tm_wide *wide = image_element(image, TM_REGION_WIDE, 20);
-    const uint64_t states[] = {0, TM_WIDE_BUSY | 1 << 8, TM_WIDE_DEAD | 1 << 8, TM_WIDE_LIVE | 2 << 8, TM_WIDE_LIVE};
+    const uint64_t states[] = {0, TM_WIDE_BUSY | 1 << 8, TM_WIDE_DEAD | 1 << 8, TM_WIDE_LIVE | 2 << 8,
+                               TM_WIDE_LIVE};
     wide->state = states[_i];
     read_table();
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
@@ -999,26 +1005,51 @@ START_TEST(marker_word_counts_only_in_wide)
 }
 END_TEST
 
-static const uint32_t kinds[] = {TM_REGION_THREADS, TM_REGION_MODULES, TM_REGION_STRINGS, TM_REGION_FRAMES, TM_REGION_STACKS,
-                                 TM_REGION_STACK_FRAMES, TM_REGION_LIVE, TM_REGION_WIDE, TM_REGION_STATS, TM_REGION_HISTORY};
+static const uint32_t kinds[] = {
+    TM_REGION_THREADS,      TM_REGION_MODULES, TM_REGION_STRINGS, TM_REGION_FRAMES, TM_REGION_STACKS,
+    TM_REGION_STACK_FRAMES, TM_REGION_LIVE,    TM_REGION_WIDE,    TM_REGION_STATS,  TM_REGION_HISTORY};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), CORRUPTIONS = 12 };
 
 static void corrupt_region(struct tm_region *region, int how)
 {
     const uint64_t huge = UINT64_MAX;
     switch (how) {
-    case 0: region->element_size = 0; break;
-    case 1: region->element_size = UINT32_MAX; break;
-    case 2: region->segment_shift = 63; break;
-    case 3: region->segment_shift = 40; break;
-    case 4: region->directory = huge - 7; break;
-    case 5: region->directory = 0; break;
-    case 6: region->directory_length = UINT32_MAX; break;
-    case 7: region->middle_bits = 31; break;
-    case 8: region->middle_bits = 30; break;
-    case 9: region->key_shift = 64; break;
-    case 10: region->count = huge; break;
-    default: region->directory_length = 0; break;
+    case 0:
+        region->element_size = 0;
+        break;
+    case 1:
+        region->element_size = UINT32_MAX;
+        break;
+    case 2:
+        region->segment_shift = 63;
+        break;
+    case 3:
+        region->segment_shift = 40;
+        break;
+    case 4:
+        region->directory = huge - 7;
+        break;
+    case 5:
+        region->directory = 0;
+        break;
+    case 6:
+        region->directory_length = UINT32_MAX;
+        break;
+    case 7:
+        region->middle_bits = 31;
+        break;
+    case 8:
+        region->middle_bits = 30;
+        break;
+    case 9:
+        region->key_shift = 64;
+        break;
+    case 10:
+        region->count = huge;
+        break;
+    default:
+        region->directory_length = 0;
+        break;
     }
 }
 
@@ -1027,7 +1058,8 @@ START_TEST(region_descriptors)
 {
     for (size_t kind = 0; kind < KINDS; kind++) {
         for (int how = 0; how < CORRUPTIONS; how++) {
-            set_up_shape(&(struct image_shape){.features = TM_FEATURE_STATS | TM_FEATURE_FREED | TM_FEATURE_DETAIL});
+            set_up_shape(
+                &(struct image_shape){.features = TM_FEATURE_STATS | TM_FEATURE_FREED | TM_FEATURE_DETAIL});
             corrupt_region(image_region(image, kinds[kind]), how);
             read_table();
             struct blocks blocks = all_blocks();

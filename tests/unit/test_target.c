@@ -1,5 +1,5 @@
-/* test_target.c: targets and the snapshots that are read from tables, on made-up address spaces; and what reading through callbacks
- * costs and does when it is interrupted. */
+/* test_target.c: targets and the snapshots that are read from tables, on made-up address spaces; and what
+ * reading through callbacks costs and does when it is interrupted. */
 #include <check.h>
 #include <link.h>
 #include <stdio.h>
@@ -47,7 +47,8 @@ static struct ca_snapshot *read_snapshot(void)
 }
 
 /* The frames of a traceback are those whose file names end so, most recent first; ends with NULL. */
-static void assert_traceback(struct ca_snapshot *snapshot, uint32_t traceback, uint32_t total, const char *const *ends)
+static void assert_traceback(struct ca_snapshot *snapshot, uint32_t traceback, uint32_t total,
+                             const char *const *ends)
 {
     size_t count = 0, i = 0;
     const uint32_t *frames = ca_snapshot_traceback(snapshot, traceback, SIZE_MAX, &count, NULL);
@@ -56,15 +57,16 @@ static void assert_traceback(struct ca_snapshot *snapshot, uint32_t traceback, u
         ck_assert_uint_lt(i, count);
         const char *name = ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, frames[i])->filename);
         size_t length = strlen(name), wanted = strlen(ends[i]);
-        ck_assert_msg(length >= wanted && strcmp(name + length - wanted, ends[i]) == 0, "%s instead of %s", name, ends[i]);
+        ck_assert_msg(length >= wanted && strcmp(name + length - wanted, ends[i]) == 0, "%s instead of %s",
+                      name, ends[i]);
     }
     ck_assert_uint_eq(count, i);
     ck_assert_uint_eq(ca_snapshot_total_nframe(snapshot, traceback), total);
 }
-#define TRACEBACK(snapshot, traceback, total, ...) \
+#define TRACEBACK(snapshot, traceback, total, ...)                                                           \
     assert_traceback(snapshot, traceback, total, (const char *const[]){__VA_ARGS__, NULL})
 
-/* ------------------------------------------------------------------------------------------------------ tracebacks */
+/* -------------------------------------------------------------------------------------- tracebacks */
 
 START_TEST(tracebacks)
 {
@@ -74,7 +76,8 @@ START_TEST(tracebacks)
     TRACEBACK(snapshot, 2, 3, "server(+0x100)", "server(+0x200)", "server(+0x300)");
     TRACEBACK(snapshot, 3, 3, "server(+0x400)", "server(+0x200)", "server(+0x300)");
     TRACEBACK(snapshot, 5, 1, "server(+0x300)");
-    /* Cut: inlined frames of the rest are not known, so the depth is not either. One frame lies in no module. */
+    /* Cut: inlined frames of the rest are not known, so the depth is not either. One frame lies in no module.
+     */
     TRACEBACK(snapshot, 4, CA_TOTAL_UNKNOWN, "server(+0x500)", "<unknown>", "server(+0x300)");
 }
 END_TEST
@@ -98,8 +101,10 @@ END_TEST
 
 START_TEST(interrupted_frames_are_looked_up_as_they_are)
 {
-    image_add_frame(image, 1, (EXAMPLE_MODULE + 0x100) | (uint64_t)TM_FRAME_INTERRUPTED << TM_FRAME_KIND_SHIFT, 1);
-    image_add_frame(image, 2, UINT64_C(99) << TM_FRAME_KIND_SHIFT | 5, 1); /* a kind that this reader does not know */
+    image_add_frame(image, 1,
+                    (EXAMPLE_MODULE + 0x100) | (uint64_t)TM_FRAME_INTERRUPTED << TM_FRAME_KIND_SHIFT, 1);
+    image_add_frame(image, 2, UINT64_C(99) << TM_FRAME_KIND_SHIFT | 5,
+                    1); /* a kind that this reader does not know */
     TRACEBACK(read_snapshot(), 2, 3, "server(+0x100)", "<unknown>", "server(+0x300)");
 }
 END_TEST
@@ -116,7 +121,8 @@ START_TEST(only_what_is_wanted_is_resolved)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ skipping
+/* ------------------------------------------------------------------------------------------------------
+ * skipping
  *
  * Frames in functions of this program, found by its symbols. */
 
@@ -165,12 +171,14 @@ static void assert_functions(struct ca_snapshot *snapshot, uint32_t total, const
     ck_assert_ptr_nonnull(frames);
     for (; names[i]; i++) {
         ck_assert_uint_lt(i, count);
-        ck_assert_str_eq(ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, frames[i])->function), names[i]);
+        ck_assert_str_eq(ca_snapshot_string(snapshot, ca_snapshot_frame(snapshot, frames[i])->function),
+                         names[i]);
     }
     ck_assert_uint_eq(count, i);
     ck_assert_uint_eq(ca_snapshot_total_nframe(snapshot, 2), total);
 }
-#define FUNCTIONS(snapshot, total, ...) assert_functions(snapshot, total, (const char *const[]){__VA_ARGS__, NULL})
+#define FUNCTIONS(snapshot, total, ...)                                                                      \
+    assert_functions(snapshot, total, (const char *const[]){__VA_ARGS__, NULL})
 
 START_TEST(allocator_frames_are_skipped)
 {
@@ -191,7 +199,8 @@ START_TEST(allocator_frames_are_skipped)
     struct ca_snapshot *fresh = read_snapshot();
     const uint32_t *frames = ca_snapshot_traceback(fresh, 2, 1, &count, NULL);
     ck_assert_uint_ge(count, 1);
-    ck_assert_str_eq(ca_snapshot_string(fresh, ca_snapshot_frame(fresh, frames[0])->function), "my_own_allocator");
+    ck_assert_str_eq(ca_snapshot_string(fresh, ca_snapshot_frame(fresh, frames[0])->function),
+                     "my_own_allocator");
 }
 END_TEST
 
@@ -203,10 +212,11 @@ START_TEST(only_the_recent_end_is_skipped)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ traces, weights */
+/* --------------------------------------------------------------------------------- traces, weights */
 
 /* The total of the weights of one domain, or of all. */
-static unsigned __int128 weighed(struct ca_snapshot *snapshot, enum ca_value value, uint32_t domain, uint64_t *ret_count)
+static unsigned __int128 weighed(struct ca_snapshot *snapshot, enum ca_value value, uint32_t domain,
+                                 uint64_t *ret_count)
 {
     struct ca_weight *weights;
     size_t count;
@@ -229,11 +239,13 @@ START_TEST(traces_in_canonical_order)
     size_t count;
     const struct ca_trace *traces = ca_snapshot_traces(snapshot, &count, NULL);
     ck_assert_uint_eq(count, EXAMPLE_BLOCKS);
-    /* domain 0 by traceback, oldest frame first: 5 is (300), 2 (300 200 100), 3 (300 200 400), 4 (300 <unknown> 500) */
+    /* domain 0 by traceback, oldest frame first: 5 is (300), 2 (300 200 100), 3 (300 200 400), 4 (300
+     * <unknown> 500) */
     const struct {
         uint32_t domain, traceback;
         uint64_t size;
-    } expected[] = {{0, 5, 1}, {0, 2, 20}, {0, 2, 100}, {0, 3, 0}, {0, 3, 7}, {0, 4, 5000}, {1, 2, 65536}, {7, 3, 9}};
+    } expected[] = {{0, 5, 1}, {0, 2, 20},   {0, 2, 100},   {0, 3, 0},
+                    {0, 3, 7}, {0, 4, 5000}, {1, 2, 65536}, {7, 3, 9}};
     bool unknown_first = strcmp("<unknown>", "/no/such") < 0;
     ck_assert(!unknown_first); /* the order above rests on it */
     for (size_t i = 0; i < count; i++) {
@@ -273,7 +285,8 @@ START_TEST(total_and_peak_weights)
     uint64_t count;
     ck_assert(weighed(snapshot, CA_VALUE_TOTAL, UINT32_MAX, &count) == 2 * EXAMPLE_SIZE);
     ck_assert_uint_eq(count, 2 * EXAMPLE_BLOCKS);
-    ck_assert(weighed(snapshot, CA_VALUE_PEAK, UINT32_MAX, &count) == 0); /* nothing had been allocated then */
+    ck_assert(weighed(snapshot, CA_VALUE_PEAK, UINT32_MAX, &count) ==
+              0); /* nothing had been allocated then */
 }
 END_TEST
 
@@ -289,7 +302,8 @@ START_TEST(weights_by_thread)
     set_up_shape(&(struct image_shape){.features = TM_FEATURE_DETAIL});
     const uint64_t addresses[] = {0x1000, 0x1030, 0x1060};
     for (uint32_t i = 0; i < 3; i++) {
-        ((struct tm_live_detail *)image_element(image, TM_REGION_LIVE, addresses[i] >> 5))->thread = 70 + i / 2;
+        ((struct tm_live_detail *)image_element(image, TM_REGION_LIVE, addresses[i] >> 5))->thread =
+            70 + i / 2;
     }
     ck_assert(ca_snapshot_weights(read_snapshot(), CA_VALUE_LIVE, true, &weights, &count, NULL));
     uint64_t blocks = 0, size_of_70 = 0, count_of_71 = 0;
@@ -340,7 +354,7 @@ START_TEST(core_and_callbacks_agree)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ keeping */
+/* ----------------------------------------------------------------------------------------- keeping */
 
 START_TEST(kept_until_invalidated)
 {
@@ -426,7 +440,7 @@ START_TEST(interrupts_are_not_kept)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------ callbacks */
+/* --------------------------------------------------------------------------------------- callbacks */
 
 START_TEST(calls_are_few_and_small)
 {
@@ -460,7 +474,8 @@ START_TEST(small_reads_give_what_is_there)
     uint8_t buffer[0x3000];
     for (size_t at = 0; at < 0x3000; at += 501) {
         size_t got;
-        ck_assert(ca_source_read_some(ca_target_source(target), 0x10000000 + at, buffer, sizeof(buffer), &got, NULL));
+        ck_assert(ca_source_read_some(ca_target_source(target), 0x10000000 + at, buffer, sizeof(buffer), &got,
+                                      NULL));
         ck_assert_uint_eq(got, 0x3000 - at);
         ck_assert_mem_eq(buffer, bytes + at, got);
     }
