@@ -382,6 +382,28 @@ START_TEST(set_location_moves_on)
     ck_assert_int_eq(row.rules.cfa_value, 8);
     ck_assert(tm_cfi_row_find(&module, section.code + 0x20, &row));
     ck_assert_int_eq(row.rules.cfa_value, 16);
+    /* never back */
+    uint8_t backwards[] = {0x48, 0x01, 0x04, 0x00, 0x10, 0x41, 0, 0, 0, 0, 0x0e, 16};
+    section.program = backwards;
+    section.program_size = sizeof(backwards);
+    module = module_build(&section, &image);
+    ck_assert(!tm_cfi_row_find(&module, section.code + 0x20, &row));
+}
+END_TEST
+
+START_TEST(instructions_of_the_cie_move_nothing)
+{
+    static const uint8_t initial[] = {0x86, 2, 0x44};
+    static const uint8_t program[] = {0x44, 0x0e, 16};
+    struct section section = section_plain(program, sizeof(program));
+    section.initial = initial;
+    section.initial_size = sizeof(initial);
+    struct image image;
+    struct tm_eh_module module = module_build(&section, &image);
+    struct tm_cfi_row row;
+    ck_assert(tm_cfi_row_find(&module, section.code + 4, &row));
+    ck_assert_int_eq(row.rules.cfa_value, 16);
+    ck_assert_int_eq(row.rules.kind[RBP], TM_CFI_OFFSET);
 }
 END_TEST
 
@@ -738,6 +760,7 @@ static const struct expression_case expression_cases[] = {
     {"unknown operation", {0xe0}, 1, BAD, 0, false},
     {"a location is no value", {0x50}, 1, BAD, 0, false},
     {"register that is not known", {0x73, 0x00}, 2, TM_CFI_UNKNOWN, 0, false},
+    {"register that is not known, nothing left", {0x13, 0x73, 0x00}, 3, TM_CFI_UNKNOWN, 0, false},
     {"register that is not followed", {0x92, 0x28, 0x00}, 3, TM_CFI_UNKNOWN, 0, false},
 };
 
@@ -947,6 +970,7 @@ static Suite *cfi_suite(void)
     TCase *rows = tcase_create("rows");
     tcase_add_loop_test(rows, instructions_give_rows, 0, sizeof(instruction_cases) / sizeof(instruction_cases[0]));
     tcase_add_test(rows, set_location_moves_on);
+    tcase_add_test(rows, instructions_of_the_cie_move_nothing);
     tcase_add_loop_test(rows, bad_instructions_give_no_row, 0, sizeof(bad_programs) / sizeof(bad_programs[0]));
     suite_add_tcase(suite, rows);
     TCase *sections = tcase_create("sections");

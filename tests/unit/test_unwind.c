@@ -198,6 +198,28 @@ START_TEST(implausible_frame_pointers_are_not_followed)
 }
 END_TEST
 
+static void *elsewhere_run(void *frame)
+{
+    void (*code)(callback *, uintptr_t) =
+        (void (*)(callback *, uintptr_t))(void *)code_make(0, any_frame_pointer, sizeof(any_frame_pointer));
+    code(walk_here, (uintptr_t)frame);
+    return NULL;
+}
+
+/* A frame that looks right, but lies above, on the stack of another thread. */
+START_TEST(frame_pointers_to_other_stacks_are_not_followed)
+{
+    walker_begin();
+    walk_here();
+    uintptr_t frame[2] = {0, pc_of(&seen, 1)};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, elsewhere_run, frame), 0);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(seen.walk.flags, TM_STACK_BROKEN);
+    ck_assert_uint_eq(seen.walk.count, 2);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------------------------------------
  * Signals
  */
@@ -652,6 +674,7 @@ static Suite *unwind_suite(void)
     tcase_add_test(walks, frame_pointers_are_followed_through_unknown_code);
     tcase_add_test(walks, unknown_code_without_frame_pointers_ends_the_walk);
     tcase_add_test(walks, implausible_frame_pointers_are_not_followed);
+    tcase_add_test(walks, frame_pointers_to_other_stacks_are_not_followed);
     tcase_add_test(walks, a_call_through_null_keeps_its_caller);
     tcase_add_test(walks, an_overflowed_stack_is_walked_to_its_end);
     tcase_add_test(walks, corrupt_stacks_are_survived);
