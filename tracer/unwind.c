@@ -64,8 +64,8 @@ static bool word_read(void *context, uintptr_t address, uintptr_t *ret_word)
  * Frames that are no plain calls
  */
 
-/* Onto the stack that a signal interrupted. Its stack pointer may lie in a guard page (that is why there was a signal):
- * nothing is read there before a frame says where. */
+/* Onto the stack that a signal interrupted. Its stack pointer may lie in a guard page (that is why there was
+ * a signal): nothing is read there before a frame says where. */
 static void window_leave(struct walker *walker, uintptr_t sp)
 {
     walker->window = (struct tm_window){.low = sp, .high = sp};
@@ -90,9 +90,9 @@ static enum outcome step_drap(struct walker *walker, struct state *state, uintpt
     uintptr_t cfa;
     uintptr_t bp;
     uintptr_t pc;
-    if (state->bp - offset < state->sp || state->bp % 8 != 0 || !word_read(walker, state->bp - offset, &cfa) ||
-        cfa <= state->bp || cfa % 8 != 0 || !word_read(walker, state->bp, &bp) ||
-        !word_read(walker, cfa - TM_ARCH_RETURN_SLOT, &pc)) {
+    if (state->bp - offset < state->sp || state->bp % 8 != 0 ||
+        !word_read(walker, state->bp - offset, &cfa) || cfa <= state->bp || cfa % 8 != 0 ||
+        !word_read(walker, state->bp, &bp) || !word_read(walker, cfa - TM_ARCH_RETURN_SLOT, &pc)) {
         return BROKEN;
     }
     *state = (struct state){.pc = tm_arch_code_pointer(pc), .sp = cfa, .bp = bp};
@@ -163,16 +163,18 @@ static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
            tm_arch_follows_call((const uint8_t *)pc - 8);
 }
 
-/* Without CFI (code made at run time, assembler): the frame-pointer chain, or, where a signal came, a function that has
- * not pushed anything yet, such as the one at 0 that a null pointer called. A zero frame pointer marks the outermost frame
- * (AMD64 ABI, 3.4.1); the start of ld.so, below which the constructors of libraries run, has no other mark. */
+/* Without CFI (code made at run time, assembler): the frame-pointer chain, or, where a signal came, a
+ * function that has not pushed anything yet, such as the one at 0 that a null pointer called. A zero frame
+ * pointer marks the outermost frame (AMD64 ABI, 3.4.1); the start of ld.so, below which the constructors of
+ * libraries run, has no other mark. */
 static enum outcome step_guess(struct walker *walker, struct state *state, bool in_module)
 {
     if (in_module && state->bp == 0 && !state->interrupted) {
         return ENDED;
     }
     struct state caller = {.bp = state->bp, .sp = state->sp + 8};
-    if (state->interrupted && word_read(walker, state->sp, &caller.pc) && is_plausible_return(walker, caller.pc)) {
+    if (state->interrupted && word_read(walker, state->sp, &caller.pc) &&
+        is_plausible_return(walker, caller.pc)) {
         *state = caller;
         walker->guessed = true;
         return STEPPED;
@@ -212,10 +214,12 @@ static bool is_loaded_since(struct walker *walker, const struct state *state, ui
 {
     struct tm_eh_module module;
     return tm_rule_cfa(value) == 0 && tm_eh_module_find(state->pc - !state->interrupted, &module) &&
-           tm_rule_kind(tm_rules_fill(&walker->rules, state_key(state->pc, state->interrupted))) != TM_RULE_NONE;
+           tm_rule_kind(tm_rules_fill(&walker->rules, state_key(state->pc, state->interrupted))) !=
+               TM_RULE_NONE;
 }
 
-static __attribute__((noinline)) enum outcome step_barrier(struct walker *walker, struct state *state, uint64_t value)
+static __attribute__((noinline)) enum outcome step_barrier(struct walker *walker, struct state *state,
+                                                           uint64_t value)
 {
     switch (tm_rule_kind(value)) {
     case TM_RULE_DRAP:
@@ -280,7 +284,8 @@ static enum outcome walk_states(struct walker *walker)
     return TOO_DEEP;
 }
 
-/* The registers of the hook's caller, found by walking out of the tracer. Where that fails: the three of the start. */
+/* The registers of the hook's caller, found by walking out of the tracer. Where that fails: the three of the
+ * start. */
 static void registers_recover(struct walker *walker, struct tm_registers *registers, bool interrupted)
 {
     for (int i = 0; i < 64 && registers->value[TM_ARCH_SP] < walker->start->sp; i++) {
@@ -288,7 +293,8 @@ static void registers_recover(struct walker *walker, struct tm_registers *regist
             break;
         }
     }
-    if (registers->value[TM_ARCH_SP] != walker->start->sp || registers->value[TM_ARCH_PC] != walker->start->pc) {
+    if (registers->value[TM_ARCH_SP] != walker->start->sp ||
+        registers->value[TM_ARCH_PC] != walker->start->pc) {
         registers->known = 0;
         tm_register_set(registers, TM_ARCH_PC, walker->start->pc);
         tm_register_set(registers, TM_ARCH_SP, walker->start->sp);
@@ -296,7 +302,8 @@ static void registers_recover(struct walker *walker, struct tm_registers *regist
     tm_register_set(registers, TM_ARCH_BP, walker->start->bp);
 }
 
-static enum outcome registers_step_signal(struct walker *walker, struct tm_registers *registers, bool *interrupted)
+static enum outcome registers_step_signal(struct walker *walker, struct tm_registers *registers,
+                                          bool *interrupted)
 {
     struct tm_registers caller = {.known = 0};
     for (unsigned column = 0; column < TM_ARCH_REGISTERS; column++) {
@@ -312,8 +319,8 @@ static enum outcome registers_step_signal(struct walker *walker, struct tm_regis
     return STEPPED;
 }
 
-static enum outcome registers_step_guess(struct walker *walker, struct tm_registers *registers, bool *interrupted,
-                                         bool in_module)
+static enum outcome registers_step_guess(struct walker *walker, struct tm_registers *registers,
+                                         bool *interrupted, bool in_module)
 {
     struct state state = {.pc = registers->value[TM_ARCH_PC],
                           .sp = registers->value[TM_ARCH_SP],
@@ -330,8 +337,8 @@ static enum outcome registers_step_guess(struct walker *walker, struct tm_regist
     return outcome;
 }
 
-/* Walks with all registers that can be known, for stacks in which a rule needs them: _dl_runtime_resolve counts from rbx,
- * say. Begins here, in the tracer, where all are known. */
+/* Walks with all registers that can be known, for stacks in which a rule needs them: _dl_runtime_resolve
+ * counts from rbx, say. Begins here, in the tracer, where all are known. */
 static __attribute__((noinline)) enum outcome walk_registers(struct walker *walker)
 {
     struct tm_registers registers;

@@ -1,5 +1,6 @@
-/* realigned.c: allocates from functions that realign their stack and reach their arguments through a saved pointer (gcc's
- * DRAP frames: the CFA is a word of the frame), nested with plain ones, for tests of the stack walker. */
+/* realigned.c: allocates from functions that realign their stack and reach their arguments through a saved
+ * pointer (gcc's DRAP frames: the CFA is a word of the frame), nested with plain ones, for tests of the stack
+ * walker. */
 #include <alloca.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,8 +29,8 @@ NOINLINE static double variable(int depth, ...)
     return deeper + values[depth & 15] + memory[0];
 }
 
-NOINLINE static double arguments(int depth, double a, double b, double c, double d, double e, double f, double g, double h,
-                                 double i, double j)
+NOINLINE static double arguments(int depth, double a, double b, double c, double d, double e, double f,
+                                 double g, double h, double i, double j)
 {
     __attribute__((aligned(64))) double values[16];
     for (int k = 0; k < 16; k++) {

@@ -1,10 +1,11 @@
-/* stepped.c: allocates in a signal handler after every single instruction of a piece of code with prologues, epilogues,
- * PLT stubs, the lazy binder and assembler of libc, for tests of the stack walker.
+/* stepped.c: allocates in a signal handler after every single instruction of a piece of code with prologues,
+ * epilogues, PLT stubs, the lazy binder and assembler of libc, for tests of the stack walker.
  *
  * usage: stepped [realigned]    Prints how many instructions it stepped. x86-64 only (the trap flag).
  *
- * realigned: a realigned frame, too. In its epilogue, between `leave` and `ret`, gcc's CFI (seen with 12.2) still says that
- * the frame pointer is saved where the frame pointer points to: any unwinder goes astray there, libunwind crashes.
+ * realigned: a realigned frame, too. In its epilogue, between `leave` and `ret`, gcc's CFI (seen with 12.2)
+ * still says that the frame pointer is saved where the frame pointer points to: any unwinder goes astray
+ * there, libunwind crashes.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <ucontext.h>
 
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE  __attribute__((noinline))
 #define TRAP_FLAG 0x100
 
 static volatile int stopping;
@@ -63,8 +64,8 @@ NOINLINE static long many(long a, long b, long c, long d, long e, long f)
     return x + leaf(y, z) * w + leaf(x, w) + leaf(z, y);
 }
 
-NOINLINE static double realigned(int depth, double a, double b, double c, double d, double e, double f, double g, double h,
-                                 double i)
+NOINLINE static double realigned(int depth, double a, double b, double c, double d, double e, double f,
+                                 double g, double h, double i)
 {
     __attribute__((aligned(64))) double values[8];
     for (int k = 0; k < 8; k++) {

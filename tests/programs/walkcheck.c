@@ -1,8 +1,10 @@
-/* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker and with libunwind's
- * unw_backtrace, compares, and appends one line of totals per process to the file that WALKCHECK names.
+/* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker and
+ * with libunwind's unw_backtrace, compares, and appends one line of totals per process to the file that
+ * WALKCHECK names.
  *
- * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With WALKCHECK_ALONE=1
- * it walks, but compares nothing; with WALKCHECK_BENCH=N it times N walks of each kind at every 1000th allocation instead.
+ * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With
+ * WALKCHECK_ALONE=1 it walks, but compares nothing; with WALKCHECK_BENCH=N it times N walks of each kind at
+ * every 1000th allocation instead.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,8 +22,8 @@
 #include "tracer/layout.h"
 #include "tracer/unwind.h"
 
-#define PUBLIC __attribute__((visibility("default")))
-#define DEPTH_MAX 4096
+#define PUBLIC     __attribute__((visibility("default")))
+#define DEPTH_MAX  4096
 #define FRAME_BITS 20
 
 extern void *__libc_malloc(size_t);
@@ -43,7 +45,8 @@ uint32_t tm_frame_intern(uint64_t word, uintptr_t code_address)
             continue;
         }
         uint64_t found = 0;
-        if (__atomic_compare_exchange_n(&frame_words[i], &found, word, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+        if (__atomic_compare_exchange_n(&frame_words[i], &found, word, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED) ||
             found == word) {
             return i;
         }
@@ -85,24 +88,26 @@ static void output(const char *text, int length)
     }
 }
 
-static void difference_print(const char *what, const struct tm_walk *walk, void *const *other, int other_count)
+static void difference_print(const char *what, const struct tm_walk *walk, void *const *other,
+                             int other_count)
 {
     static int printed;
     if (__atomic_fetch_add(&printed, 1, __ATOMIC_RELAXED) >= 5) {
         return;
     }
     static char text[1 << 16];
-    int length = snprintf(text, sizeof(text), "# %s: own %u flags %x, libunwind %d\n", what, walk->count, walk->flags,
-                          other_count);
+    int length = snprintf(text, sizeof(text), "# %s: own %u flags %x, libunwind %d\n", what, walk->count,
+                          walk->flags, other_count);
     for (int i = 0; i < other_count || i < (int)walk->count; i++) {
         uintptr_t own = i < (int)walk->count ? frame_words[ids[i]] & TM_FRAME_ADDRESS_MASK : 0;
         uintptr_t theirs = i < other_count ? (uintptr_t)other[i] : 0;
         Dl_info info = {0};
         dladdr((void *)(own ? own : theirs), &info);
         if (length < (int)sizeof(text) - 400) {
-            length += snprintf(text + length, sizeof(text) - (size_t)length, "#   %3d %#18lx %#18lx %.60s+%#lx %.60s\n",
-                               i, own, theirs, info.dli_fname ? info.dli_fname : "?",
-                               (own ? own : theirs) - (uintptr_t)info.dli_fbase, info.dli_sname ? info.dli_sname : "?");
+            length += snprintf(
+                text + length, sizeof(text) - (size_t)length, "#   %3d %#18lx %#18lx %.60s+%#lx %.60s\n", i,
+                own, theirs, info.dli_fname ? info.dli_fname : "?",
+                (own ? own : theirs) - (uintptr_t)info.dli_fbase, info.dli_sname ? info.dli_sname : "?");
         }
     }
     output(text, length);
@@ -243,14 +248,16 @@ __attribute__((destructor)) static void end(void)
     char text[512];
     int length;
     if (bench_count > 0) {
-        length = snprintf(text, sizeof(text), "%s walks=%lu frames=%lu own_ns=%.2f libunwind_ns=%.2f ratio=%.2f\n",
-                          program_invocation_short_name, walks, bench_frames, (double)bench_own / (double)bench_frames,
-                          (double)bench_other / (double)bench_frames, (double)bench_own / (double)bench_other);
+        length = snprintf(
+            text, sizeof(text), "%s walks=%lu frames=%lu own_ns=%.2f libunwind_ns=%.2f ratio=%.2f\n",
+            program_invocation_short_name, walks, bench_frames, (double)bench_own / (double)bench_frames,
+            (double)bench_other / (double)bench_frames, (double)bench_own / (double)bench_other);
     } else {
         length = snprintf(text, sizeof(text),
-                          "%s walks=%lu frames=%lu different=%lu shorter=%lu longer=%lu broken=%lu guessed=%lu missed=%lu\n",
-                          program_invocation_short_name, walks, frames_compared, different, shorter, longer, broken,
-                          guessed, missed);
+                          "%s walks=%lu frames=%lu different=%lu shorter=%lu longer=%lu broken=%lu "
+                          "guessed=%lu missed=%lu\n",
+                          program_invocation_short_name, walks, frames_compared, different, shorter, longer,
+                          broken, guessed, missed);
     }
     output(text, length);
 }

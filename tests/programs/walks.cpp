@@ -1,7 +1,7 @@
 /* walks.cpp: allocates from stacks of every kind that C and C++ programs have, for tests of the stack walker.
  *
- * usage: walks [ROUNDS [PLUGIN...]]    PLUGIN: a shared library with a function `int plugin(int)`; they are loaded and
- * unloaded by turns
+ * usage: walks [ROUNDS [PLUGIN...]]    PLUGIN: a shared library with a function `int plugin(int)`; they are
+ * loaded and unloaded by turns
  */
 #include <alloca.h>
 #include <csetjmp>
@@ -42,7 +42,8 @@ NOINLINE static int recurse(int depth)
     return result + buffer[0];
 }
 
-/* Too many values live for the registers, so that the frame pointer is used for another purpose where it is free. */
+/* Too many values live for the registers, so that the frame pointer is used for another purpose where it is
+ * free. */
 NOINLINE static long spill(long a, long b, long c, long d, long e, long f, long g, long h)
 {
     long x = a * b + c, y = d ^ e, z = f + g * h, w = a - h, v = b * g, u = c | f;
@@ -110,7 +111,10 @@ NOINLINE static void containers(int count)
 /* ---- stacks that are left in other ways than by return ---- */
 struct Guard {
     int depth;
-    ~Guard() { recurse(depth % 4); }
+    ~Guard()
+    {
+        recurse(depth % 4);
+    }
 };
 
 NOINLINE static int throwing(int depth)
@@ -171,7 +175,8 @@ static void coroutine(int which)
     }
 }
 
-/* Runs two coroutines by turns; their stacks are mapped anew each time, each time smaller, at addresses used before. */
+/* Runs two coroutines by turns; their stacks are mapped anew each time, each time smaller, at addresses used
+ * before. */
 NOINLINE static void coroutines(int round)
 {
     const size_t whole = 1 << 17;

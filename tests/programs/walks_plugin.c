@@ -1,5 +1,5 @@
-/* walks_plugin.c: loaded and unloaded by walks.cpp. Built more than once with another PADDING, so that other code comes to
- * stand where code was. */
+/* walks_plugin.c: loaded and unloaded by walks.cpp. Built more than once with another PADDING, so that other
+ * code comes to stand where code was. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Call frame information: hand-assembled .eh_frame sections, malformed ones, expressions, and libdw as an oracle for every
- * module that is loaded here. */
+/* Call frame information: hand-assembled .eh_frame sections, malformed ones, expressions, and libdw as an
+ * oracle for every module that is loaded here. */
 #include <check.h>
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -34,17 +34,17 @@ struct image {
 
 struct section {
     const char *augmentation;
-    int version;                 /* of the CIE */
-    int pointer_encoding;        /* 'R' */
-    int table_encoding;          /* of the header's table; 0xff = no table */
+    int version;          /* of the CIE */
+    int pointer_encoding; /* 'R' */
+    int table_encoding;   /* of the header's table; 0xff = no table */
     int count_encoding;
-    const uint8_t *initial;      /* instructions of the CIE after the usual ones */
+    const uint8_t *initial; /* instructions of the CIE after the usual ones */
     size_t initial_size;
-    const uint8_t *program;      /* instructions of each FDE */
+    const uint8_t *program; /* instructions of each FDE */
     size_t program_size;
-    int fde_count;               /* the i-th describes CODE_SIZE bytes from code + 2 * i * CODE_SIZE */
+    int fde_count; /* the i-th describes CODE_SIZE bytes from code + 2 * i * CODE_SIZE */
     uintptr_t code;
-    int extended_length;         /* 64-bit lengths */
+    int extended_length; /* 64-bit lengths */
 };
 
 static void put(struct image *image, uint64_t value, unsigned size)
@@ -104,13 +104,23 @@ static void put_pointer(struct image *image, int encoding, uintptr_t value)
         value -= image->base + 8;
     }
     switch (encoding & 0x0f) {
-    case 0x01: put_uleb(image, value); break;
-    case 0x09: put_sleb(image, (int64_t)value); break;
+    case 0x01:
+        put_uleb(image, value);
+        break;
+    case 0x09:
+        put_sleb(image, (int64_t)value);
+        break;
     case 0x02:
-    case 0x0a: put(image, value, 2); break;
+    case 0x0a:
+        put(image, value, 2);
+        break;
     case 0x03:
-    case 0x0b: put(image, value, 4); break;
-    default: put(image, value, 8); break;
+    case 0x0b:
+        put(image, value, 4);
+        break;
+    default:
+        put(image, value, 8);
+        break;
     }
 }
 
@@ -189,8 +199,8 @@ static void fde_put(struct image *image, const struct section *section, size_t c
 }
 
 /* Layout: the word for indirect pointers, header, frames. The header is at base + 8. */
-static void image_lay_out(struct image *image, const struct section *section, uintptr_t base, const size_t *fdes_at,
-                          size_t frames_at, size_t *ret_fdes, size_t *ret_frames)
+static void image_lay_out(struct image *image, const struct section *section, uintptr_t base,
+                          const size_t *fdes_at, size_t frames_at, size_t *ret_fdes, size_t *ret_frames)
 {
     image->size = 0;
     image->base = base;
@@ -322,7 +332,13 @@ static const struct instruction_case instruction_cases[] = {
     {"value expression", {0x16, RBX, 2, 0x77, 0x08}, 5, 0, RSP, 8, {{RBX, TM_CFI_VALUE_EXPRESSION, 0x77}}},
     {"args size", {0x2e, 0x90, 0x01, 0x0e, 16}, 5, 0, RSP, 16, {{0}}},
     {"vector register", {0x05, 33, 2, 0x0e, 16}, 5, 0, RSP, 16, {{0}}},
-    {"remember, restore", {0x0e, 16, 0x86, 2, 0x0a, 0x0e, 8, 0xc6, 0x41, 0x0b}, 10, 1, RSP, 16, {{RBP, TM_CFI_OFFSET, -16}}},
+    {"remember, restore",
+     {0x0e, 16, 0x86, 2, 0x0a, 0x0e, 8, 0xc6, 0x41, 0x0b},
+     10,
+     1,
+     RSP,
+     16,
+     {{RBP, TM_CFI_OFFSET, -16}}},
     {"remember only", {0x0e, 16, 0x0a, 0x0e, 8, 0x41, 0x0b}, 7, 0, RSP, 8, {{0}}},
     {"nested", {0x0e, 16, 0x0a, 0x0e, 24, 0x0a, 0x0e, 32, 0x0b, 0x41, 0x0b}, 11, 0, RSP, 24, {{0}}},
     {"nested, both", {0x0e, 16, 0x0a, 0x0e, 24, 0x0a, 0x0e, 32, 0x0b, 0x41, 0x0b}, 11, 1, RSP, 16, {{0}}},
@@ -425,7 +441,9 @@ static const struct {
     {"offset after a CFA expression", {0x0f, 1, 0x30, 0x0e, 8}, 5},
     {"register after a CFA expression", {0x0f, 1, 0x30, 0x0d, RBP}, 5},
     {"offset beyond 32 bits", {0x0c, RSP, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, 8},
-    {"signed offset beyond 64 bits", {0x12, RSP, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xc0, 0x00}, 12},
+    {"signed offset beyond 64 bits",
+     {0x12, RSP, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xc0, 0x00},
+     12},
 };
 
 START_TEST(bad_instructions_give_no_row)
@@ -453,10 +471,12 @@ static void section_check(struct section *section, const char *what)
         ck_assert_msg(tm_cfi_row_find(&module, code, &row), "%s: first byte of function %d", what, i);
         ck_assert_int_eq(row.rules.cfa_register, RSP);
         ck_assert_int_eq(row.rules.cfa_value, 8);
-        ck_assert_msg(tm_cfi_row_find(&module, code + CODE_SIZE - 1, &row), "%s: last byte of function %d", what, i);
+        ck_assert_msg(tm_cfi_row_find(&module, code + CODE_SIZE - 1, &row), "%s: last byte of function %d",
+                      what, i);
         ck_assert_int_eq(row.rules.cfa_register, RBP);
         ck_assert_int_eq(row.rules.cfa_value, 16);
-        ck_assert_msg(!tm_cfi_row_find(&module, code + CODE_SIZE, &row), "%s: gap after function %d", what, i);
+        ck_assert_msg(!tm_cfi_row_find(&module, code + CODE_SIZE, &row), "%s: gap after function %d", what,
+                      i);
         ck_assert_msg(!tm_cfi_row_find(&module, code - 1, &row), "%s: gap before function %d", what, i);
     }
 }
@@ -494,7 +514,8 @@ START_TEST(unknown_pointer_encodings_give_no_row)
         struct image image;
         struct tm_eh_module module = module_build(&section, &image);
         struct tm_cfi_row row;
-        ck_assert_msg(!tm_cfi_row_find(&module, section.code + 1, &row), "encoding %#x", (unsigned)encodings[i]);
+        ck_assert_msg(!tm_cfi_row_find(&module, section.code + 1, &row), "encoding %#x",
+                      (unsigned)encodings[i]);
     }
 }
 END_TEST
@@ -512,7 +533,8 @@ START_TEST(header_encodings)
                 section.fde_count = 5;
                 section.extended_length = extended;
                 char what[64];
-                snprintf(what, sizeof(what), "table %#x, count %#x", (unsigned)tables[i], (unsigned)counts[k]);
+                snprintf(what, sizeof(what), "table %#x, count %#x", (unsigned)tables[i],
+                         (unsigned)counts[k]);
                 section_check(&section, what);
             }
         }
@@ -587,8 +609,9 @@ static void rows_seek(const struct tm_eh_module *module, const struct section *s
 /* Position-independent, with every form of operand. The page behind it faults when it is read. */
 static struct section section_rich(int table_encoding)
 {
-    static const uint8_t program[] = {0x42, 0x0e, 16,   0x86, 2,    0x10, RBX, 2, 0x76, 0x00, 0x0a, 0x0f, 3, 0x76,
-                                      0x78, 0x06, 0x0b, 0x02, 0x10, 0x14, 12,  2, 0x04, 1,    0,    0,    0, 0x0e, 32};
+    static const uint8_t program[] = {0x42, 0x0e, 16,   0x86, 2,    0x10, RBX,  2,    0x76, 0x00,
+                                      0x0a, 0x0f, 3,    0x76, 0x78, 0x06, 0x0b, 0x02, 0x10, 0x14,
+                                      12,   2,    0x04, 1,    0,    0,    0,    0x0e, 32};
     struct section section = section_plain(program, sizeof(program));
     section.augmentation = "zPLR";
     section.table_encoding = table_encoding;
@@ -683,7 +706,7 @@ struct expression_case {
     bool relative;
 };
 
-#define OK TM_CFI_STEPPED
+#define OK  TM_CFI_STEPPED
 #define BAD TM_CFI_UNREADABLE
 
 static const struct expression_case expression_cases[] = {
@@ -738,7 +761,12 @@ static const struct expression_case expression_cases[] = {
     {"bregx", {0x92, 0x07, 0x10}, 3, OK, (uint64_t)-8, true},
     {"deref", {0x76, 0x08, 0x06}, 3, OK, 0x1122334455667709, false},
     {"deref_size", {0x76, 0x08, 0x94, 2}, 4, OK, 0x7709, false},
-    {"the PLT's", {0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22}, 11, OK, (uint64_t)-8, true},
+    {"the PLT's",
+     {0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22},
+     11,
+     OK,
+     (uint64_t)-8,
+     true},
 
     {"underflow", {0x13, 0x13}, 2, BAD, 0, false},
     {"nothing left", {0x13}, 1, BAD, 0, false},
@@ -802,7 +830,8 @@ START_TEST(steps_of_plain_frames)
     ck_assert_uint_eq(registers.value[RBX], 0x1122334455667703);
     ck_assert_uint_eq(registers.value[12], 1212);
     ck_assert(tm_register_known(&registers, 12));
-    ck_assert_msg(!tm_register_known(&registers, 0), "a register that calls may change is not known afterwards");
+    ck_assert_msg(!tm_register_known(&registers, 0),
+                  "a register that calls may change is not known afterwards");
     ck_assert(!tm_register_known(&registers, 13));
 }
 END_TEST
@@ -838,7 +867,8 @@ START_TEST(steps_of_other_frames)
         enum tm_cfi_result result = program_step(cases[i].program, cases[i].size, &registers);
         ck_assert_msg(result == cases[i].result, "%s: result %d", cases[i].name, result);
         if (result != TM_CFI_STEPPED) {
-            ck_assert_msg(memcmp(&registers, &before, sizeof(before)) == 0, "%s: registers changed", cases[i].name);
+            ck_assert_msg(memcmp(&registers, &before, sizeof(before)) == 0, "%s: registers changed",
+                          cases[i].name);
             continue;
         }
         ck_assert_msg(registers.value[cases[i].column] == cases[i].value, "%s: %#lx", cases[i].name,
@@ -867,12 +897,13 @@ static void rule_compare(const struct tm_cfi_row *row, Dwarf_Frame *frame, unsig
                   (count == 1 || ops[1].atom == DW_OP_plus_uconst);
     if (count == 0) {
         /* libdw calls a register undefined, too, that no rule speaks of */
-        bool right = ops != memory ? kind == TM_CFI_SAME : kind == TM_CFI_UNDEFINED || (kind == TM_CFI_SAME && column != RIP);
+        bool right = ops != memory ? kind == TM_CFI_SAME
+                                   : kind == TM_CFI_UNDEFINED || (kind == TM_CFI_SAME && column != RIP);
         ck_assert_msg(right, "register %u at %#lx: kind %d", column, address, kind);
     } else if (by_cfa) {
         int64_t offset = count == 2 ? (int64_t)ops[1].number : 0;
-        ck_assert_msg(kind == TM_CFI_OFFSET && row->rules.value[column] == offset, "register %u at %#lx: kind %d, %d",
-                      column, address, kind, row->rules.value[column]);
+        ck_assert_msg(kind == TM_CFI_OFFSET && row->rules.value[column] == offset,
+                      "register %u at %#lx: kind %d, %d", column, address, kind, row->rules.value[column]);
     } else {
         ck_assert_msg(kind != TM_CFI_SAME && kind != TM_CFI_OFFSET && kind != TM_CFI_UNDEFINED,
                       "register %u at %#lx: kind %d", column, address, kind);
@@ -885,7 +916,8 @@ static void row_compare(const struct tm_cfi_row *row, Dwarf_Frame *frame, uintpt
     size_t count;
     ck_assert_int_eq(dwarf_frame_cfa(frame, &ops, &count), 0);
     if (count == 1 && ops[0].atom == DW_OP_bregx) {
-        ck_assert_msg(row->rules.cfa_register == ops[0].number && row->rules.cfa_value == (int64_t)ops[0].number2,
+        ck_assert_msg(row->rules.cfa_register == ops[0].number &&
+                          row->rules.cfa_value == (int64_t)ops[0].number2,
                       "CFA at %#lx: %d + %d", address, row->rules.cfa_register, row->rules.cfa_value);
     } else if (row->rules.cfa_register == TM_CFI_CFA_EXPRESSION) {
         size_t size;
@@ -903,7 +935,7 @@ static void row_compare(const struct tm_cfi_row *row, Dwarf_Frame *frame, uintpt
     }
 }
 
-static void segment_compare(struct totals *totals, Dwarf_CFI *cfi, uintptr_t bias, const ElfW(Phdr) *segment)
+static void segment_compare(struct totals *totals, Dwarf_CFI *cfi, uintptr_t bias, const ElfW(Phdr) * segment)
 {
     uintptr_t step = segment->p_memsz / 10000 | 1;
     for (uintptr_t at = segment->p_vaddr; at < segment->p_vaddr + segment->p_memsz; at += step) {
@@ -960,7 +992,8 @@ START_TEST(loaded_modules_read_as_libdw_reads_them)
     dl_iterate_phdr(module_compare, &totals);
     ck_assert_uint_ge(totals.modules, 4);
     ck_assert_uint_gt(totals.rows, 50000);
-    printf("rows equal to libdw's: %u in %u modules; without any: %u\n", totals.rows, totals.modules, totals.nothing);
+    printf("rows equal to libdw's: %u in %u modules; without any: %u\n", totals.rows, totals.modules,
+           totals.nothing);
 }
 END_TEST
 
@@ -968,10 +1001,12 @@ static Suite *cfi_suite(void)
 {
     Suite *suite = suite_create("cfi");
     TCase *rows = tcase_create("rows");
-    tcase_add_loop_test(rows, instructions_give_rows, 0, sizeof(instruction_cases) / sizeof(instruction_cases[0]));
+    tcase_add_loop_test(rows, instructions_give_rows, 0,
+                        sizeof(instruction_cases) / sizeof(instruction_cases[0]));
     tcase_add_test(rows, set_location_moves_on);
     tcase_add_test(rows, instructions_of_the_cie_move_nothing);
-    tcase_add_loop_test(rows, bad_instructions_give_no_row, 0, sizeof(bad_programs) / sizeof(bad_programs[0]));
+    tcase_add_loop_test(rows, bad_instructions_give_no_row, 0,
+                        sizeof(bad_programs) / sizeof(bad_programs[0]));
     suite_add_tcase(suite, rows);
     TCase *sections = tcase_create("sections");
     tcase_add_test(sections, pointer_encodings);

@@ -1,5 +1,6 @@
-/* The stack walker on stacks that no oracle knows: code made at run time, calls through null, overflowed and corrupt stacks,
- * limits, memory that runs out, forgotten rules, many threads. The rest of the tracer is stood in for here. */
+/* The stack walker on stacks that no oracle knows: code made at run time, calls through null, overflowed and
+ * corrupt stacks, limits, memory that runs out, forgotten rules, many threads. The rest of the tracer is
+ * stood in for here. */
 #include <check.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 #include "tracer/walk/rules.h"
 #include "tracer/walk/window.h"
 
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE   __attribute__((noinline))
 #define FRAME_BITS 16
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -29,7 +30,8 @@ static long allocations_left = -1; /* the same for tables */
 
 uint32_t tm_frame_intern(uint64_t word, uintptr_t code_address)
 {
-    ck_assert_uint_eq(code_address, (word & TM_FRAME_ADDRESS_MASK) - (word >> TM_FRAME_KIND_SHIFT == TM_FRAME_RETURN));
+    ck_assert_uint_eq(code_address,
+                      (word & TM_FRAME_ADDRESS_MASK) - (word >> TM_FRAME_KIND_SHIFT == TM_FRAME_RETURN));
     __atomic_fetch_add(&interned, 1, __ATOMIC_RELAXED);
     if (frames_left == 0) {
         return 0;
@@ -185,9 +187,22 @@ START_TEST(implausible_frame_pointers_are_not_followed)
     uint8_t *page = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(page + 4096, 4096);
     const uintptr_t frame_pointers[] = {
-        1, 8, 4096, (uintptr_t)words - 4096, (uintptr_t)words + 4, (uintptr_t)words, (uintptr_t)page,
-        (uintptr_t)page + 4088, (uintptr_t)page + 4096, (uintptr_t)code_page(), UINTPTR_MAX, UINTPTR_MAX - 7,
-        UINTPTR_MAX / 2, UINTPTR_MAX / 2 + 1, (uintptr_t)words + (1 << 20), (uintptr_t)words + (UINT64_C(1) << 40),
+        1,
+        8,
+        4096,
+        (uintptr_t)words - 4096,
+        (uintptr_t)words + 4,
+        (uintptr_t)words,
+        (uintptr_t)page,
+        (uintptr_t)page + 4088,
+        (uintptr_t)page + 4096,
+        (uintptr_t)code_page(),
+        UINTPTR_MAX,
+        UINTPTR_MAX - 7,
+        UINTPTR_MAX / 2,
+        UINTPTR_MAX / 2 + 1,
+        (uintptr_t)words + (1 << 20),
+        (uintptr_t)words + (UINT64_C(1) << 40),
     };
     for (size_t i = 0; i < sizeof(frame_pointers) / sizeof(frame_pointers[0]); i++) {
         code(walk_here, frame_pointers[i]);
@@ -241,15 +256,18 @@ static void fault_catch(void)
     sigaction(SIGSEGV, &action, NULL);
 }
 
-/* The index of the interrupted frame. */
+/* The index of the one interrupted frame. */
 static uint32_t interrupted_index(void)
 {
+    int found = -1;
     for (uint32_t i = 0; i < seen.walk.count; i++) {
         if (word_of(&seen, i) >> TM_FRAME_KIND_SHIFT == TM_FRAME_INTERRUPTED) {
-            return i;
+            ck_assert_msg(found < 0, "frames %d and %u are interrupted ones", found, i);
+            found = (int)i;
         }
     }
-    ck_abort_msg("no interrupted frame");
+    ck_assert_msg(found >= 0, "no interrupted frame");
+    return (uint32_t)found;
 }
 
 START_TEST(a_call_through_null_keeps_its_caller)
@@ -296,6 +314,7 @@ START_TEST(an_overflowed_stack_is_walked_to_its_end)
     ck_assert_uint_eq(seen.walk.flags, TM_STACK_TRUNCATED);
     ck_assert_uint_eq(seen.walk.count, LIMIT);
     ck_assert_uint_gt(seen.walk.total, (128 << 10) / 600);
+    ck_assert_uint_lt(interrupted_index(), 5);
 }
 END_TEST
 
@@ -315,9 +334,12 @@ NOINLINE static void ruin(void)
     for (int round = 0; round < 20000; round++) {
         for (int i = 0; i < 64; i++) {
             if (random() % 4 == 0) {
-                static const uintptr_t patterns[] = {0, 1, 8, UINTPTR_MAX, 0x4141414141414141, 0x7fffffffe000, 0x1000};
+                static const uintptr_t patterns[] = {
+                    0, 1, 8, UINTPTR_MAX, 0x4141414141414141, 0x7fffffffe000, 0x1000};
                 uintptr_t near = (uintptr_t)words + 8 * ((uintptr_t)random() % 4096);
-                words[i] = random() % 2 ? near : patterns[(size_t)random() % (sizeof(patterns) / sizeof(patterns[0]))];
+                words[i] = random() % 2
+                               ? near
+                               : patterns[(size_t)random() % (sizeof(patterns) / sizeof(patterns[0]))];
             }
         }
         walk_limited(&seen, LIMIT);
@@ -368,6 +390,43 @@ START_TEST(corrupt_stacks_are_survived)
     walker_begin();
     context_run(ruin_begin, 16384);
     ck_assert_int_gt(broken_walks, 1000);
+}
+END_TEST
+
+NOINLINE static void bottom_run(void)
+{
+    volatile uintptr_t *return_address = (uintptr_t *)__builtin_frame_address(0) + 1;
+    uintptr_t kept = *return_address;
+    *return_address = 0;
+    walk_here();
+    *return_address = kept;
+}
+
+START_TEST(a_zero_return_address_is_the_bottom)
+{
+    walker_begin();
+    context_run(bottom_run, 65536);
+    ck_assert_uint_eq(seen.walk.count, 2);
+    ck_assert_uint_eq(seen.walk.flags, 0);
+}
+END_TEST
+
+/* A function of this module without unwind information, that marks itself as the outermost. */
+__asm__(".text\n"
+        "outermost_call:\n\t"
+        "push %rbp\n\t"
+        "xor %ebp, %ebp\n\t"
+        "call *%rdi\n\t"
+        "pop %rbp\n\t"
+        "ret");
+void outermost_call(callback *next);
+
+START_TEST(a_zero_frame_pointer_in_a_module_is_the_end)
+{
+    walker_begin();
+    outermost_call(walk_here);
+    ck_assert_uint_eq(seen.walk.count, 2);
+    ck_assert_uint_eq(seen.walk.flags, 0);
 }
 END_TEST
 
@@ -564,7 +623,8 @@ START_TEST(code_loaded_later_gets_its_rules)
     int changed = 0;
     for (size_t i = 0; i < (size_t)1 << (64 - table->shift); i++) {
         if (table->slots[i].key != 0 && tm_rule_kind(table->slots[i].value) == TM_RULE_SP) {
-            table->slots[i].value &= ~(UINT64_C(7) << TM_RULE_KIND_SHIFT | TM_RULE_CFA_MAX << TM_RULE_CFA_SHIFT);
+            table->slots[i].value &=
+                ~(UINT64_C(7) << TM_RULE_KIND_SHIFT | TM_RULE_CFA_MAX << TM_RULE_CFA_SHIFT);
             table->slots[i].value |= (uint64_t)TM_RULE_NONE << TM_RULE_KIND_SHIFT;
             changed++;
         }
@@ -679,6 +739,8 @@ static Suite *unwind_suite(void)
     tcase_add_test(walks, an_overflowed_stack_is_walked_to_its_end);
     tcase_add_test(walks, corrupt_stacks_are_survived);
     tcase_add_test(walks, a_coroutine_ends_at_its_bottom);
+    tcase_add_test(walks, a_zero_return_address_is_the_bottom);
+    tcase_add_test(walks, a_zero_frame_pointer_in_a_module_is_the_end);
     tcase_add_test(walks, the_limit_cuts_and_the_depth_is_known);
     tcase_add_test(walks, the_depth_is_counted_to_65535);
     suite_add_tcase(suite, walks);

@@ -3,10 +3,10 @@
  * An architecture header defines
  *   TM_ARCH_REGISTERS        DWARF register columns that the walker follows
  *   TM_ARCH_SP, _BP, _PC     columns of the stack pointer, of the frame pointer, and of the return address
- *   TM_ARCH_CALLEE_SAVED     bit set of the columns that keep their value in the caller when no rule says otherwise
+ *   TM_ARCH_CALLEE_SAVED     bit set of the columns that keep their value where no rule says otherwise
  *   TM_ARCH_RETURN_SLOT      a fast rule's return address lies this many bytes below the CFA
- *   tm_arch_signal_offset[]  where each column is saved, in bytes from the stack pointer at the signal trampoline
- *   tm_arch_capture()        the callee-saved registers, stack pointer and program counter of where it stands
+ *   tm_arch_signal_offset[]  where each column is saved, from the stack pointer at the signal trampoline
+ *   tm_arch_capture()        callee-saved registers, stack pointer and program counter of where it stands
  *   tm_arch_code_pointer()   a return address as it was before it was signed
  *   tm_arch_follows_call()   are these the bytes of a call instruction that ends here?
  *   tm_arch_is_sigreturn()   is this the code of a signal trampoline?
@@ -30,7 +30,8 @@ struct tm_registers {
 #error "the stack walker has no header for this architecture"
 #endif
 
-_Static_assert(TM_ARCH_REGISTERS <= sizeof(((struct tm_registers *)0)->value) / sizeof(uintptr_t), "registers fit");
+_Static_assert(TM_ARCH_REGISTERS <= sizeof(((struct tm_registers *)0)->value) / sizeof(uintptr_t),
+               "registers fit");
 
 static inline bool tm_register_known(const struct tm_registers *registers, unsigned column)
 {

@@ -18,22 +18,22 @@ static const uint8_t tm_arch_signal_offset[TM_ARCH_REGISTERS] = {
     144, 136, 152, 128, 112, 104, 120, 160, 40, 48, 56, 64, 72, 80, 88, 96, 168,
 };
 
-#define tm_arch_capture(registers)                                                                            \
-    do {                                                                                                      \
-        uintptr_t *tm_value = (registers)->value;                                                             \
-        (registers)->known = TM_ARCH_CALLEE_SAVED | UINT32_C(1) << TM_ARCH_SP | UINT32_C(1) << TM_ARCH_PC;    \
-        __asm__ volatile("movq %%rbx, 24(%0)\n\t"                                                             \
-                         "movq %%rbp, 48(%0)\n\t"                                                             \
-                         "movq %%rsp, 56(%0)\n\t"                                                             \
-                         "movq %%r12, 96(%0)\n\t"                                                             \
-                         "movq %%r13, 104(%0)\n\t"                                                            \
-                         "movq %%r14, 112(%0)\n\t"                                                            \
-                         "movq %%r15, 120(%0)\n\t"                                                            \
-                         "leaq 0f(%%rip), %%rcx\n"                                                            \
-                         "0:\tmovq %%rcx, 128(%0)"                                                            \
-                         :                                                                                    \
-                         : "a"(tm_value)                                                                      \
-                         : "rcx", "memory");                                                                  \
+#define tm_arch_capture(registers)                                                                           \
+    do {                                                                                                     \
+        uintptr_t *tm_value = (registers)->value;                                                            \
+        (registers)->known = TM_ARCH_CALLEE_SAVED | UINT32_C(1) << TM_ARCH_SP | UINT32_C(1) << TM_ARCH_PC;   \
+        __asm__ volatile("movq %%rbx, 24(%0)\n\t"                                                            \
+                         "movq %%rbp, 48(%0)\n\t"                                                            \
+                         "movq %%rsp, 56(%0)\n\t"                                                            \
+                         "movq %%r12, 96(%0)\n\t"                                                            \
+                         "movq %%r13, 104(%0)\n\t"                                                           \
+                         "movq %%r14, 112(%0)\n\t"                                                           \
+                         "movq %%r15, 120(%0)\n\t"                                                           \
+                         "leaq 0f(%%rip), %%rcx\n"                                                           \
+                         "0:\tmovq %%rcx, 128(%0)"                                                           \
+                         :                                                                                   \
+                         : "a"(tm_value)                                                                     \
+                         : "rcx", "memory");                                                                 \
     } while (0)
 
 static inline uintptr_t tm_arch_code_pointer(uintptr_t pc)
@@ -73,8 +73,9 @@ static inline bool tm_arch_is_sigreturn(const uint8_t *code)
 }
 #define TM_ARCH_SIGRETURN_SIZE 9
 
-/* rt_sigprocmask copies the new mask in before it refuses an unknown `how`: EFAULT or EINVAL, and nothing changes.
- * (kernel/signal.c; Abseil's AddressIsReadable does the same.) Every seccomp filter lets it through. */
+/* rt_sigprocmask copies the new mask in before it refuses an unknown `how`: EFAULT or EINVAL, and nothing
+ * changes. (kernel/signal.c; Abseil's AddressIsReadable does the same.) Every seccomp filter lets it through.
+ */
 static inline bool tm_arch_is_readable(uintptr_t address)
 {
     long result;

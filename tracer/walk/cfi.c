@@ -171,8 +171,8 @@ static bool cfa_execute(struct machine *machine, uint8_t op)
 static bool register_execute(struct machine *machine, uint8_t op)
 {
     struct tm_cursor *program = &machine->program;
-    if (op < OP_OFFSET_EXTENDED || op == OP_REMEMBER_STATE || op == OP_RESTORE_STATE || op == OP_GNU_ARGS_SIZE ||
-        op == OP_MIPS_ADVANCE8) {
+    if (op < OP_OFFSET_EXTENDED || op == OP_REMEMBER_STATE || op == OP_RESTORE_STATE ||
+        op == OP_GNU_ARGS_SIZE || op == OP_MIPS_ADVANCE8) {
         return false;
     }
     uint64_t column = tm_cursor_uleb(program);
@@ -338,12 +338,13 @@ struct step {
     uintptr_t cfa;
 };
 
-static enum tm_cfi_result expression_value(const struct step *step, int32_t value, bool with_cfa, uintptr_t *ret_value)
+static enum tm_cfi_result expression_value(const struct step *step, int32_t value, bool with_cfa,
+                                           uintptr_t *ret_value)
 {
     size_t size;
     const uint8_t *bytes = tm_cfi_expression(step->row, value, &size);
-    return tm_expression_evaluate(bytes, size, step->callee, with_cfa ? &step->cfa : NULL, step->read, step->context,
-                                  ret_value);
+    return tm_expression_evaluate(bytes, size, step->callee, with_cfa ? &step->cfa : NULL, step->read,
+                                  step->context, ret_value);
 }
 
 static enum tm_cfi_result cfa_compute(struct step *step)
@@ -401,8 +402,8 @@ static enum tm_cfi_result register_compute(const struct step *step, unsigned col
     }
 }
 
-enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers *registers, tm_cfi_read *read,
-                               void *context)
+enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers *registers,
+                               tm_cfi_read *read, void *context)
 {
     if (row->rules.kind[row->return_register] == TM_CFI_UNDEFINED) {
         return TM_CFI_OUTERMOST;

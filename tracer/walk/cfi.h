@@ -1,7 +1,7 @@
 /* cfi.h: call frame information: what .eh_frame says about the caller's registers.
  *
- * Source: DWARF 5, sections 6.4.1 to 6.4.3. Nothing here allocates, locks or calls out. Malformed input gives no row, never
- * a fault.
+ * Source: DWARF 5, sections 6.4.1 to 6.4.3. Nothing here allocates, locks or calls out. Malformed input gives
+ * no row, never a fault.
  */
 #ifndef TM_CFI_H
 #define TM_CFI_H
@@ -17,10 +17,10 @@
 enum tm_cfi_kind {
     TM_CFI_SAME = 0,
     TM_CFI_UNDEFINED = 1,
-    TM_CFI_OFFSET = 2,           /* saved at CFA + value */
-    TM_CFI_VALUE_OFFSET = 3,     /* is CFA + value */
-    TM_CFI_REGISTER = 4,         /* is in the register with number `value` */
-    TM_CFI_EXPRESSION = 5,       /* saved where the expression says; value = offset of the block from `base` */
+    TM_CFI_OFFSET = 2,       /* saved at CFA + value */
+    TM_CFI_VALUE_OFFSET = 3, /* is CFA + value */
+    TM_CFI_REGISTER = 4,     /* is in the register with number `value` */
+    TM_CFI_EXPRESSION = 5,   /* saved where the expression says; value = offset of the block from `base` */
     TM_CFI_VALUE_EXPRESSION = 6, /* is what the expression says */
 };
 
@@ -30,7 +30,8 @@ enum tm_cfi_kind {
 struct tm_cfi_rules {
     int32_t value[TM_ARCH_REGISTERS];
     uint8_t kind[TM_ARCH_REGISTERS];
-    uint8_t cfa_register; /* CFA = this register + cfa_value, or TM_CFI_CFA_EXPRESSION with cfa_value as above */
+    uint8_t
+        cfa_register; /* CFA = this register + cfa_value, or TM_CFI_CFA_EXPRESSION with cfa_value as above */
     int32_t cfa_value;
 };
 
@@ -58,7 +59,7 @@ enum tm_cfi_result {
 };
 
 /* From the registers of a frame to those of its caller; changed only with TM_CFI_STEPPED. */
-enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers *registers, tm_cfi_read *read,
-                               void *context);
+enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers *registers,
+                               tm_cfi_read *read, void *context);
 
 #endif

@@ -8,7 +8,17 @@
  * Pointers
  */
 enum { ENCODING_OMIT = 0xff, ENCODING_FORMAT = 0x0f, ENCODING_BASE = 0x70, ENCODING_INDIRECT = 0x80 };
-enum { FORMAT_ABSOLUTE = 0, FORMAT_ULEB, FORMAT_U2, FORMAT_U4, FORMAT_U8, FORMAT_SLEB = 9, FORMAT_S2, FORMAT_S4, FORMAT_S8 };
+enum {
+    FORMAT_ABSOLUTE = 0,
+    FORMAT_ULEB,
+    FORMAT_U2,
+    FORMAT_U4,
+    FORMAT_U8,
+    FORMAT_SLEB = 9,
+    FORMAT_S2,
+    FORMAT_S4,
+    FORMAT_S8
+};
 enum { BASE_ABSOLUTE = 0x00, BASE_PC = 0x10, BASE_DATA = 0x30, BASE_ALIGNED = 0x50 };
 
 /* Bytes of a pointer in this encoding; 0 if they vary. */
@@ -68,7 +78,7 @@ static uintptr_t read_indirect(struct tm_cursor *cursor, const struct tm_eh_modu
 }
 
 uintptr_t tm_eh_pointer(struct tm_cursor *cursor, const struct tm_eh_module *module, uint8_t encoding,
-                              const uint8_t *data_base)
+                        const uint8_t *data_base)
 {
     uintptr_t base = 0;
     if ((encoding & ENCODING_BASE) == BASE_ALIGNED) {
@@ -143,8 +153,8 @@ static int module_visit(struct dl_phdr_info *info, size_t size, void *data)
     if (!inside) {
         return 0;
     }
-    search->module = (struct tm_eh_module){
-        .start = (const uint8_t *)low, .end = (const uint8_t *)high, .header = header};
+    search->module =
+        (struct tm_eh_module){.start = (const uint8_t *)low, .end = (const uint8_t *)high, .header = header};
     return 1;
 }
 
@@ -162,7 +172,7 @@ bool tm_eh_module_find_iterating(uintptr_t address, struct tm_eh_module *ret_mod
  * Entries: CIE and FDE
  */
 struct entry {
-    struct tm_cursor body;      /* after the CIE pointer or id */
+    struct tm_cursor body;   /* after the CIE pointer or id */
     const uint8_t *id_field; /* FDEs count the way to their CIE back from here */
     uint32_t id;             /* 0 = CIE */
 };
@@ -184,9 +194,10 @@ static bool entry_read(struct tm_cursor *section, struct entry *ret_entry)
     return !body.bad;
 }
 
-/* The data that the letters after 'z' announce. An unknown letter ends them, as in libgcc: the length is known. */
-static void augmentation_read(struct tm_cursor data, const struct tm_eh_module *module, const uint8_t *letters,
-                              struct tm_fde *fde)
+/* The data that the letters after 'z' announce. An unknown letter ends them, as in libgcc: the length is
+ * known. */
+static void augmentation_read(struct tm_cursor data, const struct tm_eh_module *module,
+                              const uint8_t *letters, struct tm_fde *fde)
 {
     for (const uint8_t *letter = letters; *letter; letter++) {
         if (*letter == 'R') {
@@ -298,7 +309,8 @@ static uintptr_t table_read(const struct tm_eh_module *module, const struct tabl
 }
 
 /* The last entry that starts at or before address; NULL if there is none. */
-static const uint8_t *table_search(const struct tm_eh_module *module, const struct table *table, uintptr_t address)
+static const uint8_t *table_search(const struct tm_eh_module *module, const struct table *table,
+                                   uintptr_t address)
 {
     uint64_t low = 0;
     uint64_t high = table->count;

@@ -2,7 +2,7 @@
 
 #include "cursor.h"
 
-#define STACK_MAX 16
+#define STACK_MAX     16
 #define OPERATION_MAX 256
 
 enum {
@@ -164,22 +164,38 @@ static uintptr_t compute_binary(struct evaluation *evaluation, uint8_t op, uintp
     intptr_t a = (intptr_t)left;
     intptr_t b = (intptr_t)right;
     switch (op) {
-    case OP_AND: return left & right;
-    case OP_OR: return left | right;
-    case OP_XOR: return left ^ right;
-    case OP_PLUS: return left + right;
-    case OP_MINUS: return left - right;
-    case OP_MUL: return left * right;
-    case OP_SHL: return right < 64 ? left << right : 0;
-    case OP_SHR: return right < 64 ? left >> right : 0;
-    case OP_SHRA: return (uintptr_t)(a >> (right < 64 ? right : 63));
-    case OP_EQ: return a == b;
-    case OP_NE: return a != b;
-    case OP_GE: return a >= b;
-    case OP_GT: return a > b;
-    case OP_LE: return a <= b;
-    case OP_LT: return a < b;
-    default: return divide(evaluation, op, left, right);
+    case OP_AND:
+        return left & right;
+    case OP_OR:
+        return left | right;
+    case OP_XOR:
+        return left ^ right;
+    case OP_PLUS:
+        return left + right;
+    case OP_MINUS:
+        return left - right;
+    case OP_MUL:
+        return left * right;
+    case OP_SHL:
+        return right < 64 ? left << right : 0;
+    case OP_SHR:
+        return right < 64 ? left >> right : 0;
+    case OP_SHRA:
+        return (uintptr_t)(a >> (right < 64 ? right : 63));
+    case OP_EQ:
+        return a == b;
+    case OP_NE:
+        return a != b;
+    case OP_GE:
+        return a >= b;
+    case OP_GT:
+        return a > b;
+    case OP_LE:
+        return a <= b;
+    case OP_LT:
+        return a < b;
+    default:
+        return divide(evaluation, op, left, right);
     }
 }
 
@@ -218,26 +234,61 @@ static void execute_unary(struct evaluation *evaluation, uint8_t op)
 static void execute_other(struct evaluation *evaluation, uint8_t op)
 {
     switch (op) {
-    case OP_ADDRESS: push(evaluation, operand(evaluation, 8, false)); break;
-    case OP_CONSTU: push(evaluation, operand_leb128(evaluation, false)); break;
-    case OP_CONSTS: push(evaluation, operand_leb128(evaluation, true)); break;
-    case OP_DUP: pick(evaluation, 0); break;
-    case OP_OVER: pick(evaluation, 1); break;
-    case OP_PICK: pick(evaluation, (unsigned)operand(evaluation, 1, false)); break;
-    case OP_DROP: (void)pop(evaluation); break;
-    case OP_SWAP: rotate(evaluation, 2); break;
-    case OP_ROT: rotate(evaluation, 3); break;
+    case OP_ADDRESS:
+        push(evaluation, operand(evaluation, 8, false));
+        break;
+    case OP_CONSTU:
+        push(evaluation, operand_leb128(evaluation, false));
+        break;
+    case OP_CONSTS:
+        push(evaluation, operand_leb128(evaluation, true));
+        break;
+    case OP_DUP:
+        pick(evaluation, 0);
+        break;
+    case OP_OVER:
+        pick(evaluation, 1);
+        break;
+    case OP_PICK:
+        pick(evaluation, (unsigned)operand(evaluation, 1, false));
+        break;
+    case OP_DROP:
+        (void)pop(evaluation);
+        break;
+    case OP_SWAP:
+        rotate(evaluation, 2);
+        break;
+    case OP_ROT:
+        rotate(evaluation, 3);
+        break;
     case OP_ABS:
     case OP_NEG:
-    case OP_NOT: execute_unary(evaluation, op); break;
-    case OP_PLUS_UCONST: push(evaluation, pop(evaluation) + operand_leb128(evaluation, false)); break;
-    case OP_DEREF: dereference(evaluation, sizeof(uintptr_t)); break;
-    case OP_DEREF_SIZE: dereference(evaluation, operand(evaluation, 1, false)); break;
-    case OP_BASEDX: based(evaluation, operand_leb128(evaluation, false)); break;
-    case OP_BRANCH: branch(evaluation, false); break;
-    case OP_SKIP: branch(evaluation, true); break;
-    case OP_NOP: break;
-    default: fail(evaluation, TM_CFI_UNREADABLE); break;
+    case OP_NOT:
+        execute_unary(evaluation, op);
+        break;
+    case OP_PLUS_UCONST:
+        push(evaluation, pop(evaluation) + operand_leb128(evaluation, false));
+        break;
+    case OP_DEREF:
+        dereference(evaluation, sizeof(uintptr_t));
+        break;
+    case OP_DEREF_SIZE:
+        dereference(evaluation, operand(evaluation, 1, false));
+        break;
+    case OP_BASEDX:
+        based(evaluation, operand_leb128(evaluation, false));
+        break;
+    case OP_BRANCH:
+        branch(evaluation, false);
+        break;
+    case OP_SKIP:
+        branch(evaluation, true);
+        break;
+    case OP_NOP:
+        break;
+    default:
+        fail(evaluation, TM_CFI_UNREADABLE);
+        break;
     }
 }
 
@@ -260,9 +311,9 @@ static void execute(struct evaluation *evaluation, uint8_t op)
     }
 }
 
-enum tm_cfi_result tm_expression_evaluate(const uint8_t *bytes, size_t size, const struct tm_registers *registers,
-                                          const uintptr_t *cfa, tm_cfi_read *read, void *context,
-                                          uintptr_t *ret_value)
+enum tm_cfi_result tm_expression_evaluate(const uint8_t *bytes, size_t size,
+                                          const struct tm_registers *registers, const uintptr_t *cfa,
+                                          tm_cfi_read *read, void *context, uintptr_t *ret_value)
 {
     struct evaluation evaluation;
     evaluation.start = bytes;

@@ -7,9 +7,9 @@
 #include "../unwind.h"
 #include "cfi.h"
 
-#define TABLE_BITS_FIRST 10
+#define TABLE_BITS_FIRST  10
 #define TABLE_BITS_GROWTH 2
-#define TABLE_BITS_MAX 26
+#define TABLE_BITS_MAX    26
 
 static struct tm_rule_table *current_table;
 static uint64_t current_generation = 1;
@@ -19,7 +19,8 @@ static uint64_t current_generation = 1;
  */
 static uint64_t rule_make(enum tm_rule_kind kind, uint64_t cfa, uint64_t slot)
 {
-    return (uint64_t)kind << TM_RULE_KIND_SHIFT | (cfa / 8) << TM_RULE_CFA_SHIFT | (slot / 8) << TM_RULE_SLOT_SHIFT;
+    return (uint64_t)kind << TM_RULE_KIND_SHIFT | (cfa / 8) << TM_RULE_CFA_SHIFT |
+           (slot / 8) << TM_RULE_SLOT_SHIFT;
 }
 
 static bool expression_is(const struct tm_cfi_row *row, int32_t value, const uint8_t *bytes, size_t size)
@@ -38,20 +39,22 @@ static bool row_slot(const struct tm_cfi_row *row, uint64_t *ret_slot)
         *ret_slot = 0;
         return true;
     case TM_CFI_OFFSET:
-        *ret_slot = (uint64_t)-(int64_t)offset;
-        return offset < 0 && offset % 8 == 0 && (uint64_t)-(int64_t)offset / 8 <= TM_RULE_SLOT_MAX;
+        *ret_slot = (uint64_t) - (int64_t)offset;
+        return offset < 0 && offset % 8 == 0 && (uint64_t) - (int64_t)offset / 8 <= TM_RULE_SLOT_MAX;
     default:
         return false;
     }
 }
 
-/* SP or BP; no saved word may lie below the frame's own stack or frame pointer, so that walks need not check it. */
+/* SP or BP; no saved word may lie below the frame's own stack or frame pointer, so that walks need not check
+ * it. */
 static uint64_t rule_constant(const struct tm_cfi_row *row)
 {
     const struct tm_cfi_rules *rules = &row->rules;
     uint64_t slot;
-    bool plain = row_slot(row, &slot) && rules->cfa_value >= TM_ARCH_RETURN_SLOT && rules->cfa_value % 8 == 0 &&
-                 (uint64_t)rules->cfa_value / 8 <= TM_RULE_CFA_MAX && slot <= (uint64_t)rules->cfa_value;
+    bool plain = row_slot(row, &slot) && rules->cfa_value >= TM_ARCH_RETURN_SLOT &&
+                 rules->cfa_value % 8 == 0 && (uint64_t)rules->cfa_value / 8 <= TM_RULE_CFA_MAX &&
+                 slot <= (uint64_t)rules->cfa_value;
     if (plain && rules->cfa_register == TM_ARCH_SP) {
         return rule_make(TM_RULE_SP, (uint64_t)rules->cfa_value, slot);
     }
@@ -61,7 +64,8 @@ static uint64_t rule_constant(const struct tm_cfi_row *row)
     return rule_make(TM_RULE_SLOW, 0, 0);
 }
 
-/* gcc's realigned frame: CFA by DW_OP_breg(BP) -n, DW_OP_deref with n a small multiple of 8; BP by DW_OP_breg(BP) 0. */
+/* gcc's realigned frame: CFA by DW_OP_breg(BP) -n, DW_OP_deref with n a small multiple of 8; BP by
+ * DW_OP_breg(BP) 0. */
 static uint64_t rule_realigned(const struct tm_cfi_row *row)
 {
     static const uint8_t saved_here[] = {0x70 + TM_ARCH_BP, 0};
@@ -87,7 +91,8 @@ static bool saved_by_kernel(const struct tm_cfi_row *row, unsigned column)
 
 static uint64_t rule_signal(const struct tm_cfi_row *row)
 {
-    return saved_by_kernel(row, TM_ARCH_BP) && saved_by_kernel(row, TM_ARCH_SP) && saved_by_kernel(row, TM_ARCH_PC)
+    return saved_by_kernel(row, TM_ARCH_BP) && saved_by_kernel(row, TM_ARCH_SP) &&
+                   saved_by_kernel(row, TM_ARCH_PC)
                ? rule_make(TM_RULE_SIGNAL, 0, 0)
                : rule_make(TM_RULE_SLOW, 0, 0);
 }
@@ -114,8 +119,8 @@ static bool is_sigreturn(uintptr_t pc)
            tm_arch_is_sigreturn((const uint8_t *)pc);
 }
 
-/* Is this the first instruction of a function, with no call before it? Nothing has returned to it, ever: somebody made it the
- * return address of a new stack, as makecontext does with __start_context. */
+/* Is this the first instruction of a function, with no call before it? Nothing has returned to it, ever:
+ * somebody made it the return address of a new stack, as makecontext does with __start_context. */
 static bool is_hand_made_bottom(const struct tm_eh_module *module, uintptr_t pc)
 {
     struct tm_fde fde;
@@ -146,8 +151,7 @@ static uint64_t rule_compute(uintptr_t pc, uintptr_t code_address)
  */
 static struct tm_rule_table *table_create(unsigned bits)
 {
-    struct tm_rule_table *table =
-        tm_private_allocate(sizeof(*table) + (sizeof(struct tm_rule_slot) << bits));
+    struct tm_rule_table *table = tm_private_allocate(sizeof(*table) + (sizeof(struct tm_rule_slot) << bits));
     if (table) {
         table->shift = 64 - bits;
     }
@@ -183,14 +187,14 @@ static bool table_store(struct tm_rule_table *table, uint64_t key, uint64_t valu
     }
 }
 
-/* One thread grows the table, the others go on with what they have. A thread that was at it when its process forked
- * is missing in the child: hence the process id. */
+/* One thread grows the table, the others go on with what they have. A thread that was at it when its process
+ * forked is missing in the child: hence the process id. */
 static bool growth_claim(struct tm_rule_table *table)
 {
     int32_t self = (int32_t)getpid();
     int32_t grower = __atomic_load_n(&table->grower, __ATOMIC_RELAXED);
-    return grower != self && __atomic_compare_exchange_n(&table->grower, &grower, self, false, __ATOMIC_RELAXED,
-                                                         __ATOMIC_RELAXED);
+    return grower != self && __atomic_compare_exchange_n(&table->grower, &grower, self, false,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 static struct tm_rule_table *table_grow(struct tm_rule_table *old, uint64_t generation)

@@ -4,7 +4,7 @@
 
 /* The smallest page of any Linux: on systems with larger ones the same page is asked about more than once. */
 #define PAGE_BITS 12
-#define PAGE (UINT64_C(1) << PAGE_BITS)
+#define PAGE      (UINT64_C(1) << PAGE_BITS)
 
 /* A frame that is larger than this starts a window of its own. */
 #define REACH (256 * PAGE)
@@ -14,7 +14,7 @@
 /* A window is one word, so that a signal handler that walks meanwhile sees it whole:
  * first page (45 bits: 57-bit addresses) and number of pages. */
 #define COUNT_BITS 19
-#define COUNT_MAX ((UINT64_C(1) << COUNT_BITS) - 1)
+#define COUNT_MAX  ((UINT64_C(1) << COUNT_BITS) - 1)
 
 static __thread uint64_t windows[WINDOW_COUNT];
 static __thread unsigned next_window;
