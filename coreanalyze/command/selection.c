@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../util/grow.h"
-
 struct ca_selection {
     const struct ca_options *options;
     const struct ca_table *table;
@@ -181,8 +179,9 @@ static bool thread_keeps(const struct ca_options *options, uint32_t thread)
 }
 
 /* Ages count to the newest time stamp in the table, never to the reader's clock. */
-static bool block_keeps(const struct ca_selection *selection, const struct ca_trace *trace)
+static bool block_keeps(const void *context, const struct ca_trace *trace)
 {
+    const struct ca_selection *selection = context;
     const struct ca_options *options = selection->options;
     uint64_t newest = selection->table->newest_time;
     uint64_t age = newest > trace->time ? newest - trace->time : 0;
@@ -202,47 +201,6 @@ bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *t
     return traceback_keeps(selection, trace->domain, trace->traceback, ret_keeps, ret_error);
 }
 
-/* Adds a block to the last weight where it can: in canonical order blocks of one traceback are neighbours. */
-static bool weight_add(struct ca_weight **weights, size_t *count, size_t *capacity,
-                       const struct ca_trace *trace, uint32_t thread)
-{
-    struct ca_weight *last = *count ? &(*weights)[*count - 1] : NULL;
-    if (!last || last->traceback != trace->traceback || last->domain != trace->domain ||
-        last->thread != thread) {
-        if (!CA_GROW(*weights, *capacity, *count + 1)) {
-            return false;
-        }
-        last = &(*weights)[(*count)++];
-        *last = (struct ca_weight){.traceback = trace->traceback, .domain = trace->domain, .thread = thread};
-    }
-    last->size += trace->size;
-    last->count++;
-    return true;
-}
-
-static bool weigh_blocks(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
-                         struct ca_error **ret_error)
-{
-    size_t trace_count;
-    const struct ca_trace *traces = ca_snapshot_traces(selection->snapshot, &trace_count, ret_error);
-    if (!traces) {
-        return false;
-    }
-    bool by_thread = needs_threads(selection->options);
-    struct ca_weight *weights = NULL;
-    size_t count = 0, capacity = 0;
-    for (size_t i = 0; i < trace_count; i++) {
-        if (block_keeps(selection, &traces[i]) &&
-            !weight_add(&weights, &count, &capacity, &traces[i], by_thread ? traces[i].thread : 0)) {
-            free(weights);
-            return ca_fail_memory(ret_error);
-        }
-    }
-    *ret_weights = weights;
-    *ret_count = count;
-    return true;
-}
-
 bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
                           struct ca_error **ret_error)
 {
@@ -250,9 +208,9 @@ bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret
     struct ca_weight *weights;
     size_t count;
     bool read = needs_blocks(options)
-                    ? weigh_blocks(selection, &weights, &count, ret_error)
-                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options),
-                                          &weights, &count, ret_error);
+                    ? ca_snapshot_weights_where(selection->snapshot, needs_threads(options), block_keeps, selection, &weights, &count,
+                                                ret_error)
+                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options), &weights, &count, ret_error);
     if (!read) {
         return false;
     }

@@ -27,6 +27,14 @@ struct location_key {
     uint32_t frame_count;
 };
 
+/* A traceback as samples have it. */
+struct encoded_traceback {
+    uint32_t traceback;
+    uint32_t total; /* CA_TOTAL_UNKNOWN = not known */
+    uint64_t *ids;  /* in the arena; NULL = no traceback yet */
+    size_t count;
+};
+
 struct encoder {
     struct ca_snapshot *snapshot;
     const struct ca_profile_choice *choice; /* NULL = all */
@@ -40,6 +48,7 @@ struct encoder {
     struct location_key *keys; /* index = location id - 1 */
     size_t keys_capacity;
     struct ca_index location_index;
+    struct encoded_traceback last;
     int64_t label_bytes, label_domain, label_thread, label_total, unit_bytes;
     bool plain;  /* not compressed */
     bool failed; /* out of memory */
@@ -251,37 +260,52 @@ static bool add_label(struct encoder *encoder, Pprof__Sample *sample, int64_t ke
     return true;
 }
 
-/* A sample of a traceback with all its values 0 and room for the labels; NULL when something failed. */
-static Pprof__Sample *add_sample(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
+/* The location ids of a traceback; many samples in a row have the same one and share them. */
+static bool find_locations(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
 {
+    struct encoded_traceback *last = &encoder->last;
+    if (last->ids && last->traceback == traceback) {
+        return true;
+    }
     struct ca_location *locations;
     size_t count;
     uint32_t total;
     if (!ca_snapshot_locations(encoder->snapshot, traceback, &locations, &count, &total, ret_error)) {
+        return false;
+    }
+    uint64_t *ids = ca_arena_add(&encoder->arena, (count ? count : 1) * sizeof *ids);
+    encoder->failed = encoder->failed || !ids;
+    for (size_t i = 0; i < count && !encoder->failed; i++) {
+        ids[i] = add_location(encoder, &locations[i]);
+    }
+    free(locations);
+    *last = (struct encoded_traceback){traceback, total, ids, count};
+    return !encoder->failed || ca_fail_memory(ret_error);
+}
+
+/* A sample of a traceback with all its values 0 and room for the labels; NULL when something failed. */
+static Pprof__Sample *add_sample(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
+{
+    if (!find_locations(encoder, traceback, ret_error)) {
         return NULL;
     }
     Pprof__Sample *sample = ca_arena_add(&encoder->arena, sizeof *sample);
-    uint64_t *ids = ca_arena_add(&encoder->arena, (count ? count : 1) * sizeof *ids);
     int64_t *values = ca_arena_add(&encoder->arena, CA_SAMPLE_TYPES * sizeof *values);
     Pprof__Label **labels = ca_arena_add(&encoder->arena, 4 * sizeof(Pprof__Label *));
-    if (!sample || !ids || !values || !labels || !list_add(encoder, &encoder->samples, sample)) {
+    if (!sample || !values || !labels || !list_add(encoder, &encoder->samples, sample)) {
         encoder->failed = true;
     } else {
         pprof__sample__init(sample);
         memset(values, 0, CA_SAMPLE_TYPES * sizeof *values);
-        for (size_t i = 0; i < count; i++) {
-            ids[i] = add_location(encoder, &locations[i]);
-        }
-        sample->n_location_id = count;
-        sample->location_id = ids;
+        sample->n_location_id = encoder->last.count;
+        sample->location_id = encoder->last.ids;
         sample->n_value = CA_SAMPLE_TYPES;
         sample->value = values;
         sample->label = labels;
-        if (total != CA_TOTAL_UNKNOWN) {
-            add_label(encoder, sample, encoder->label_total, total, 0);
+        if (encoder->last.total != CA_TOTAL_UNKNOWN) {
+            add_label(encoder, sample, encoder->label_total, encoder->last.total, 0);
         }
     }
-    free(locations);
     if (encoder->failed) {
         ca_fail_memory(ret_error);
         return NULL;
@@ -342,13 +366,19 @@ static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
     return true;
 }
 
-/* What a stack allocated since start and held at the peak. */
+/* What a stack allocated since start, or held at the peak. */
 struct history {
-    unsigned __int128 total_size, peak_size;
-    uint64_t total_count, peak_count;
+    uint32_t traceback, domain;
+    unsigned __int128 size[CA_VALUE_TOTAL + 1]; /* index = enum ca_value */
+    uint64_t count[CA_VALUE_TOTAL + 1];
 };
 
-static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct history **history, size_t *capacity,
+struct histories {
+    struct history *items;
+    size_t count, capacity;
+};
+
+static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct histories *histories,
                        struct ca_error **ret_error)
 {
     struct ca_weight *weights;
@@ -363,54 +393,77 @@ static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct
         }
         return !failed;
     }
-    bool done = true;
+    bool done = CA_GROW(histories->items, histories->capacity, histories->count + count + 1);
     for (size_t i = 0; i < count && done; i++) {
-        size_t before = *capacity;
-        done = CA_GROW(*history, *capacity, (size_t)weights[i].traceback + 1);
-        if (!done) {
-            break;
-        }
-        memset(*history + before, 0, (*capacity - before) * sizeof **history);
-        struct history *at = &(*history)[weights[i].traceback];
-        if (value == CA_VALUE_TOTAL) {
-            at->total_size += weights[i].size;
-            at->total_count += weights[i].count;
-        } else {
-            at->peak_size += weights[i].size;
-            at->peak_count += weights[i].count;
-        }
+        struct history *history = &histories->items[histories->count++];
+        *history = (struct history){.traceback = weights[i].traceback, .domain = weights[i].domain};
+        history->size[value] = weights[i].size;
+        history->count[value] = weights[i].count;
     }
     free(weights);
     return done || ca_fail_memory(ret_error);
 }
 
+static int compare_histories(const void *a, const void *b)
+{
+    const struct history *left = a, *right = b;
+    int order = (left->traceback > right->traceback) - (left->traceback < right->traceback);
+    return order ? order : (left->domain > right->domain) - (left->domain < right->domain);
+}
+
+/* Makes one of those that are about the same. */
+static void merge_histories(struct histories *histories)
+{
+    size_t kept = 0;
+    qsort(histories->items, histories->count, sizeof *histories->items, compare_histories);
+    for (size_t i = 0; i < histories->count; i++) {
+        struct history *last = kept ? &histories->items[kept - 1] : NULL;
+        const struct history *from = &histories->items[i];
+        if (!last || compare_histories(last, from) != 0) {
+            histories->items[kept++] = *from;
+            continue;
+        }
+        for (int value = 0; value <= CA_VALUE_TOTAL; value++) {
+            last->size[value] += from->size[value];
+            last->count[value] += from->count[value];
+        }
+    }
+    histories->count = kept;
+}
+
+static bool add_history_sample(struct encoder *encoder, const struct history *history, struct ca_error **ret_error)
+{
+    bool keeps;
+    if (!encoder_keeps(encoder, &(struct ca_trace){.traceback = history->traceback, .domain = history->domain}, &keeps, ret_error)) {
+        return false;
+    }
+    if (!keeps) {
+        return true;
+    }
+    Pprof__Sample *sample = add_sample(encoder, history->traceback, ret_error);
+    if (!sample) {
+        return false;
+    }
+    sample->value[CA_SAMPLE_TOTAL_COUNT] = clamp(history->count[CA_VALUE_TOTAL]);
+    sample->value[CA_SAMPLE_TOTAL_SIZE] = clamp(history->size[CA_VALUE_TOTAL]);
+    sample->value[CA_SAMPLE_PEAK_COUNT] = clamp(history->count[CA_VALUE_PEAK]);
+    sample->value[CA_SAMPLE_PEAK_SIZE] = clamp(history->size[CA_VALUE_PEAK]);
+    return add_label(encoder, sample, encoder->label_domain, history->domain, 0) || ca_fail_memory(ret_error);
+}
+
 /* One further sample per stack, without `bytes`: totals and peak. Left out where the snapshot keeps none. */
 static bool add_history(struct encoder *encoder, struct ca_error **ret_error)
 {
-    struct history *history = NULL;
-    size_t capacity = 0;
-    bool done = add_values(encoder->snapshot, CA_VALUE_TOTAL, &history, &capacity, ret_error) &&
-                add_values(encoder->snapshot, CA_VALUE_PEAK, &history, &capacity, ret_error);
-    for (size_t i = 0; i < capacity && done; i++) {
-        const struct history *from = &history[i];
-        if (from->total_count == 0 && from->peak_count == 0) {
-            continue;
-        }
-        bool keeps = true;
-        done = encoder_keeps(encoder, &(struct ca_trace){.traceback = (uint32_t)i}, &keeps, ret_error);
-        if (!done || !keeps) {
-            continue;
-        }
-        Pprof__Sample *sample = add_sample(encoder, (uint32_t)i, ret_error);
-        done = sample != NULL;
-        if (done) {
-            sample->value[CA_SAMPLE_TOTAL_COUNT] = clamp(from->total_count);
-            sample->value[CA_SAMPLE_TOTAL_SIZE] = clamp(from->total_size);
-            sample->value[CA_SAMPLE_PEAK_COUNT] = clamp(from->peak_count);
-            sample->value[CA_SAMPLE_PEAK_SIZE] = clamp(from->peak_size);
-        }
+    struct histories histories = {0};
+    bool done = add_values(encoder->snapshot, CA_VALUE_TOTAL, &histories, ret_error) &&
+                add_values(encoder->snapshot, CA_VALUE_PEAK, &histories, ret_error);
+    if (done && histories.count) {
+        merge_histories(&histories);
     }
-    free(history);
+    for (size_t i = 0; i < histories.count && done; i++) {
+        done = add_history_sample(encoder, &histories.items[i], ret_error);
+    }
+    free(histories.items);
     return done;
 }
 

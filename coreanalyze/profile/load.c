@@ -121,23 +121,42 @@ static const struct ca_mapped *mapped(struct ca_snapshot *snapshot, size_t *ret_
 
 /* ------------------------------------------------------------------------------------------------- traces and weights */
 
-/* A sample's blocks: `count` of them, sizes adding up to `size`; they differ by at most one byte (a sampled foreign profile has
- * only the sum). */
-static bool add_traces(struct ca_snapshot *snapshot, const struct ca_loaded_sample *sample)
+/* A sample's blocks: live_count of them, sizes adding up to live_size; they differ by at most one byte (a sampled foreign profile
+ * has only the sum). */
+static bool visit_sample(const struct ca_loaded_sample *sample, const struct ca_trace_visitor *visitor)
 {
     if (sample->live_count == 0) {
         return true;
     }
     struct ca_trace trace = {.domain = sample->domain, .traceback = sample->traceback, .thread = sample->thread};
-    uint64_t each = sample->has_bytes ? sample->bytes : sample->live_size / sample->live_count;
+    trace.size = sample->has_bytes ? sample->bytes : sample->live_size / sample->live_count;
     uint64_t larger = sample->has_bytes ? 0 : sample->live_size % sample->live_count;
-    for (uint64_t i = 0; i < sample->live_count; i++) {
-        trace.size = each + (i < sample->live_count - larger ? 0 : 1);
-        if (!ca_snapshot_add_trace(snapshot, &trace)) {
-            return false;
+    bool done = visitor->visit(visitor->context, &trace, sample->live_count - larger);
+    if (done && larger) {
+        trace.size++;
+        done = visitor->visit(visitor->context, &trace, larger);
+    }
+    return done;
+}
+
+static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+{
+    const struct ca_loaded *loaded = snapshot->resolver_data;
+    for (size_t i = 0; i < loaded->sample_count; i++) {
+        if (!visit_sample(&loaded->samples[i], visitor)) {
+            return ca_fail_memory(ret_error);
         }
     }
     return true;
+}
+
+static bool add_traces(void *context, const struct ca_trace *trace, uint64_t count)
+{
+    bool done = true;
+    for (uint64_t i = 0; i < count && done; i++) {
+        done = ca_snapshot_add_trace(context, trace);
+    }
+    return done;
 }
 
 static bool read_traces(struct ca_snapshot *snapshot, struct ca_error **ret_error)
@@ -151,12 +170,8 @@ static bool read_traces(struct ca_snapshot *snapshot, struct ca_error **ret_erro
                            loaded->path, TRACES_MAX);
         }
     }
-    for (size_t i = 0; i < loaded->sample_count; i++) {
-        if (!add_traces(snapshot, &loaded->samples[i])) {
-            return ca_fail_memory(ret_error);
-        }
-    }
-    return ca_snapshot_sort_traces(snapshot, ret_error);
+    const struct ca_trace_visitor visitor = {add_traces, snapshot};
+    return each_trace(snapshot, &visitor, ret_error) && ca_snapshot_sort_traces(snapshot, ret_error);
 }
 
 static bool weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
@@ -203,6 +218,7 @@ static void destroy(struct ca_snapshot *snapshot)
 static const struct ca_resolver resolver = {
     .resolve = resolve,
     .read_traces = read_traces,
+    .each_trace = each_trace,
     .weigh = weigh,
     .destroy = destroy,
     .locate = locate,

@@ -243,15 +243,9 @@ static const struct ca_mapped *table_mapped(struct ca_snapshot *snapshot, size_t
 
 /* ------------------------------------------------------------------------------------------ traces */
 
-struct trace_reader {
-    struct ca_snapshot *snapshot;
-    bool failed;
-};
-
-static bool read_trace(void *context, const struct ca_block *block)
+static struct ca_trace trace_of(const struct ca_block *block)
 {
-    struct trace_reader *reader = context;
-    struct ca_trace trace = {
+    return (struct ca_trace){
         .size = block->size,
         .address = block->address,
         .time = block->time,
@@ -260,8 +254,43 @@ static bool read_trace(void *context, const struct ca_block *block)
         .traceback = block->stack,
         .thread = block->thread,
     };
+}
+
+struct trace_reader {
+    struct ca_snapshot *snapshot;
+    bool failed;
+};
+
+static bool read_trace(void *context, const struct ca_block *block)
+{
+    struct trace_reader *reader = context;
+    struct ca_trace trace = trace_of(block);
     reader->failed = !ca_snapshot_add_trace(reader->snapshot, &trace);
     return !reader->failed;
+}
+
+struct visit {
+    const struct ca_trace_visitor *visitor;
+    bool failed;
+};
+
+static bool visit_block(void *context, const struct ca_block *block)
+{
+    struct visit *visit = context;
+    struct ca_trace trace = trace_of(block);
+    visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, 1);
+    return !visit->failed;
+}
+
+static bool table_each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+{
+    struct table_resolver *resolver = snapshot->resolver_data;
+    struct visit visit = {.visitor = visitor};
+    if (resolver->moment) {
+        return ca_moment_refuse("an option about single blocks", ret_error);
+    }
+    return ca_table_each_block(resolver->table, visit_block, &visit, ret_error) &&
+           (!visit.failed || ca_fail_memory(ret_error));
 }
 
 static bool table_read_traces(struct ca_snapshot *snapshot, struct ca_error **ret_error)
@@ -493,6 +522,7 @@ static void table_resolver_destroy(struct ca_snapshot *snapshot)
 static const struct ca_resolver table_operations = {
     .resolve = table_resolve,
     .read_traces = table_read_traces,
+    .each_trace = table_each_trace,
     .weigh = table_weigh,
     .destroy = table_resolver_destroy,
     .locate = table_locate,

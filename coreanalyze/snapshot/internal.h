@@ -20,6 +20,8 @@ struct ca_resolver {
     bool (*resolve)(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, struct ca_error **ret_error);
     /* Adds every trace with ca_snapshot_add_trace, in the order in which ca_snapshot_traces gives them. Called once. */
     bool (*read_traces)(struct ca_snapshot *snapshot, struct ca_error **ret_error);
+    /* Visits what read_traces would add, in any order, without keeping it: `count` equal ones at a time. */
+    bool (*each_trace)(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error);
     /* As ca_snapshot_weights. */
     bool (*weigh)(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
                   size_t *ret_count, struct ca_error **ret_error);

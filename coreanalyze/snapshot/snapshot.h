@@ -23,6 +23,12 @@ struct ca_weight {
     uint32_t thread;
 };
 
+/* Something that looks at traces; false = out of memory. */
+struct ca_trace_visitor {
+    bool (*visit)(void *context, const struct ca_trace *trace, uint64_t count);
+    void *context;
+};
+
 /* Hand-built: no traces, no resolver. */
 struct ca_snapshot *ca_snapshot_create(uint32_t traceback_limit, struct ca_error **ret_error);
 /* From tables. Both are borrowed until the snapshot is destroyed. skip: extra function globs (borrowed likewise); no_skip: keep
@@ -61,5 +67,9 @@ const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *
  * detail, else an error with CA_USAGE). Caller frees with free(). */
 bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
                          size_t *ret_count, struct ca_error **ret_error);
+/* The same for the live traces that `keeps` is true for. Neither sorts nor keeps the traces: it costs one look at each. */
+bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
+                               bool (*keeps)(const void *context, const struct ca_trace *trace), const void *context,
+                               struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);
 
 #endif

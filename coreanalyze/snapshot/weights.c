@@ -1,5 +1,6 @@
 /* weights.c: a snapshot's traces, added up by traceback, domain and thread. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../util/grow.h"
 #include "internal.h"
@@ -8,6 +9,7 @@ struct weights {
     struct ca_weight *items;
     size_t count, capacity;
     struct ca_index index;
+    uint32_t *recent; /* where it is not NULL: traceback id -> the weight that was found last for it; UINT32_MAX = none */
 };
 
 static uint32_t hash_weight(const struct ca_weight *weight)
@@ -69,6 +71,83 @@ static bool weights_add(struct weights *weights, const struct ca_trace *traces, 
     }
     return true;
 }
+
+/* ------------------------------------------------------------------------------------------------------ chosen traces */
+
+struct choosing {
+    struct weights weights;
+    bool by_thread;
+    bool (*keeps)(const void *context, const struct ca_trace *trace);
+    const void *context;
+};
+
+/* Blocks come in the order of their addresses, so that neighbours have nothing in common, but a traceback mostly has one domain and
+ * one thread: recent saves most look-ups in the index. */
+static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t count)
+{
+    struct choosing *choosing = context;
+    struct weights *weights = &choosing->weights;
+    if (!choosing->keeps(choosing->context, trace)) {
+        return true;
+    }
+    struct ca_weight key = {.traceback = trace->traceback,
+                            .domain = trace->domain,
+                            .thread = choosing->by_thread ? trace->thread : 0};
+    uint32_t *recent = &weights->recent[trace->traceback];
+    struct ca_weight *weight = *recent == UINT32_MAX ? NULL : &weights->items[*recent];
+    if (weight == NULL || weight->domain != key.domain || weight->thread != key.thread) {
+        weight = weights_find(weights, &key);
+        if (weight == NULL) {
+            return false;
+        }
+        *recent = (uint32_t)(weight - weights->items);
+    }
+    weight->size += (unsigned __int128)trace->size * count;
+    weight->count += count;
+    return true;
+}
+
+static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+{
+    if (snapshot->resolver != NULL && !snapshot->traces_read) {
+        return snapshot->resolver->each_trace(snapshot, visitor, ret_error);
+    }
+    for (size_t i = 0; i < snapshot->trace_count; i++) {
+        if (!visitor->visit(visitor->context, &snapshot->traces[i], 1)) {
+            return ca_fail_memory(ret_error);
+        }
+    }
+    return true;
+}
+
+bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
+                               bool (*keeps)(const void *context, const struct ca_trace *trace), const void *context,
+                               struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
+{
+    struct choosing choosing = {.by_thread = by_thread, .keeps = keeps, .context = context};
+    struct weights *weights = &choosing.weights;
+    size_t tracebacks = snapshot->traceback_count + 1;
+    weights->recent = malloc(tracebacks * sizeof *weights->recent);
+    bool done = weights->recent && CA_GROW(weights->items, weights->capacity, 1);
+    if (!done) {
+        ca_fail_memory(ret_error);
+    } else {
+        memset(weights->recent, 0xff, tracebacks * sizeof *weights->recent);
+        const struct ca_trace_visitor visitor = {choosing_visit, &choosing};
+        done = each_trace(snapshot, &visitor, ret_error);
+    }
+    ca_index_deinit(&weights->index);
+    free(weights->recent);
+    if (!done) {
+        free(weights->items);
+        return false;
+    }
+    *ret_weights = weights->items;
+    *ret_count = weights->count;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ all traces */
 
 static bool knows_threads(const struct ca_trace *traces, size_t count)
 {
