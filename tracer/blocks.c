@@ -288,10 +288,19 @@ static bool operation_is_after(const struct tm_operation *operation, uint64_t ge
     }
 }
 
+/* The old block of a realloc, where it is in WIDE. */
+static struct tm_wide *operation_held(const struct tm_operation *operation)
+{
+    return operation->code == TM_OPERATION_REALLOCATE && operation->entry == 0
+               ? tm_wide_find_held(0, operation->address, operation->size, operation->stack)
+               : NULL;
+}
+
 static uint64_t size_before(const struct tm_operation *operation)
 {
     if (operation->code == TM_OPERATION_REALLOCATE) {
-        return tm_live_size(operation->entry);
+        const struct tm_wide *held = operation_held(operation);
+        return held ? held->size : tm_live_size(operation->entry);
     }
     if (operation->code == TM_OPERATION_TRACK) {
         return operation->flags & TM_OPERATION_REPLACES ? operation->entry : 0;
@@ -317,10 +326,18 @@ static void operation_finish(struct tm_operation *operation, bool after)
     }
 }
 
-/* A realloc that never answered took a live word out. */
-static void operation_undo(const struct tm_operation *operation)
+/* What a realloc took out goes back when it never answered, else it goes for good. */
+static void operation_put_back(const struct tm_operation *operation, bool after, uint64_t generation)
 {
-    if (operation->code == TM_OPERATION_REALLOCATE && operation->entry) {
+    struct tm_wide *held = operation_held(operation);
+    if (held && held->state == TM_WIDE_BUSY) {
+        if (after) {
+            tm_wide_drop(held);
+        } else {
+            tm_wide_publish(held, generation);
+        }
+    }
+    if (!after && operation->code == TM_OPERATION_REALLOCATE && operation->entry) {
         uint64_t *cell = tm_live_find(operation->address);
         if (cell) {
             tm_swap_if(cell, 0, operation->entry);
@@ -336,9 +353,7 @@ bool tm_operation_settle(struct tm_operation *operation)
         (operation->flags & TM_OPERATION_DONE) == 0) {
         after = operation_is_after(operation, generation);
         operation_finish(operation, after);
-        if (!after) {
-            operation_undo(operation);
-        }
+        operation_put_back(operation, after, generation);
     }
     tm_barrier();
     tm_publish(&operation->code, TM_OPERATION_NONE);

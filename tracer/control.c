@@ -65,10 +65,40 @@ static void threads_synchronise(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* May this operation of an older generation still be changing tables and counters? That takes some instructions; before and
+ * after, while the allocator is at work, it looks at the generation again before it changes anything. */
+static bool operation_is_changing(const struct tm_operation *operation, uint64_t generation)
+{
+    uint32_t code = tm_load_acquire(&operation->code);
+    if (code == TM_OPERATION_NONE || code == TM_OPERATION_CONTROL || tm_load(&operation->generation) == generation ||
+        (tm_load(&operation->flags) & TM_OPERATION_DONE)) {
+        return false;
+    }
+    bool asks_allocator = code == TM_OPERATION_ALLOCATE || code == TM_OPERATION_REALLOCATE;
+    return !asks_allocator || tm_load(&operation->new_address) != 0;
+}
+
+/* Waits, but not for ever, until no other thread changes anything for an older generation. */
+static void threads_wait(void)
+{
+    uint64_t generation = tm_root->generation;
+    const struct tm_thread *thread;
+    unsigned patience = 10000;
+    for (uint64_t i = 0; (thread = tm_thread_at(i)); i++) {
+        for (int level = 0; level < TM_OPERATION_LEVELS && thread != tm_local.thread; level++) {
+            while (patience && operation_is_changing(&thread->operations[level], generation)) {
+                tm_system_yield();
+                patience--;
+            }
+        }
+    }
+}
+
 static void sweep(void)
 {
     if (sweep_is_owed) {
         threads_synchronise();
+        threads_wait();
         tm_live_sweep(tm_root->generation);
         sweep_is_owed = false;
     }

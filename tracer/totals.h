@@ -49,7 +49,8 @@ static inline void tm_totals_before_fall(const struct tm_call *call)
     const uint64_t *before = call->operation->before;
     uint64_t own = TM_LIKELY(!call->local->nested) ? before[1] - before[3] : tm_totals_of_thread(call);
     uint64_t current = tm_totals.base + own;
-    if (TM_UNLIKELY((int64_t)(current - tm_load(&tm_root->peak)) > 0)) {
+    if (TM_UNLIKELY((int64_t)(current - tm_load(&tm_root->peak)) > 0) &&
+        tm_load(&tm_root->generation) == call->generation) {
         tm_totals_note_peak(current);
     }
 }

@@ -1,7 +1,7 @@
 /* ledger.c: threads allocate and free by every function of the malloc family, keep a ledger of their own outside of malloc,
  * and hand blocks to each other; then the program holds the tracer's tables against the ledger.
  *
- * Usage: ledger THREADS OPERATIONS. Exits 0 when all is right, else 1 with a line on stderr.
+ * Usage: ledger THREADS OPERATIONS KEY_SHIFT (of the LIVE region). Exits 0 when all is right, else 1 with a line on stderr.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -173,6 +173,12 @@ static void check_block(const struct root_block *block, void *context)
     REQUIRE(stack->flags & TM_STACK_NO_DEPTH || stack->total_nframe >= stack->own);
 }
 
+static void fail_for_wide(const struct root_block *block, void *context)
+{
+    (void)context;
+    FAIL("block %#lx has no live word", block->address);
+}
+
 static void *map(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -190,6 +196,7 @@ static void check(void)
         blocks += entries[i].block != NULL;
     }
     root_each_block(check_block, (void *)(uintptr_t)root);
+    root_each_wide(fail_for_wide, NULL);
     if (matched != blocks) {
         FAIL("%lu blocks of %lu are in the tables", matched, blocks);
     }
@@ -201,7 +208,8 @@ static void check(void)
 
 int main(int argc, char **argv)
 {
-    REQUIRE(argc == 3 && tm_is_tracing());
+    REQUIRE(argc == 4 && tm_is_tracing());
+    REQUIRE(root_region(TM_REGION_LIVE, 0)->key_shift == (uint32_t)atoi(argv[3]));
     thread_count = (unsigned)atoi(argv[1]);
     operations = strtoul(argv[2], NULL, 10);
     entries = map(thread_count * SLOTS * sizeof(*entries));

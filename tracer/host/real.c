@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "../atomics.h"
+#include "objects.h"
 
 struct tm_real tm_real;
 size_t tm_real_least;
 
-#pragma weak __libc_malloc
-extern void *__libc_malloc(size_t size);
+#pragma weak gnu_get_libc_version
+extern const char *gnu_get_libc_version(void);
 
 /* Holds its own address once the dynamic loader has relocated this object. */
 static void *volatile relocated = (void *)&relocated;
@@ -34,9 +35,17 @@ static struct tm_real real_search(void)
     return real;
 }
 
+/* Not by __libc_malloc: tcmalloc defines that, too. */
+static bool is_in_libc(uintptr_t function)
+{
+    struct tm_object libc, allocator;
+    return gnu_get_libc_version && tm_object_find((uintptr_t)&gnu_get_libc_version, &libc) &&
+           tm_object_find(function, &allocator) && allocator.start == libc.start;
+}
+
 bool tm_real_is_libc(void)
 {
-    return __libc_malloc && tm_real.malloc == __libc_malloc;
+    return tm_real_least == 0;
 }
 
 bool tm_real_find(void)
@@ -51,7 +60,7 @@ bool tm_real_find(void)
     void *(*real_malloc)(size_t) = real.malloc;
     real.malloc = NULL;
     tm_real = real;
-    tm_real_least = __libc_malloc && real_malloc == __libc_malloc ? 0 : 16;
+    tm_real_least = is_in_libc((uintptr_t)real_malloc) ? 0 : 16;
     tm_publish(&tm_real.malloc, real_malloc); /* the hooks look at this one */
     tm_publish(&stage, FOUND);
     return true;

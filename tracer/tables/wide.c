@@ -47,7 +47,11 @@ static uint64_t live_state(uint64_t generation)
     return TM_WIDE_LIVE | generation << 8;
 }
 
-struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation)
+/* Does the search go past this entry, end with it, or is it what is looked for? */
+enum match { OTHER, FOUND, END };
+typedef enum match wide_match(const struct tm_wide *entry, const void *key);
+
+static struct tm_wide *wide_search(uint32_t domain, uint64_t address, wide_match *match, const void *key)
 {
     uint64_t hash = key_hash(domain, address);
     for (unsigned level = 0; level < LEVELS; level++) {
@@ -57,16 +61,61 @@ struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generat
         }
         for (unsigned probe = 0; probe < RUN; probe++) {
             struct tm_wide *entry = &segment[run_position(hash, probe)];
-            uint64_t state = tm_load_acquire(&entry->state);
-            if (state == TM_WIDE_EMPTY) {
-                return NULL;
-            }
-            if (state == live_state(generation) && entry->address == address && entry->domain == domain) {
-                return entry;
+            enum match matched = match(entry, key);
+            if (matched != OTHER) {
+                return matched == FOUND ? entry : NULL;
             }
         }
     }
     return NULL;
+}
+
+struct live_key {
+    uint64_t state;
+    uint64_t address;
+    uint32_t domain;
+};
+
+static enum match match_live(const struct tm_wide *entry, const void *context)
+{
+    const struct live_key *key = context;
+    uint64_t state = tm_load_acquire(&entry->state);
+    if (state == TM_WIDE_EMPTY) {
+        return END;
+    }
+    return state == key->state && entry->address == key->address && entry->domain == key->domain ? FOUND : OTHER;
+}
+
+struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation)
+{
+    struct live_key key = { live_state(generation), address, domain };
+    return wide_search(domain, address, match_live, &key);
+}
+
+struct held_key {
+    uint64_t state, address, size;
+    uint32_t domain, stack;
+};
+
+static enum match match_held(const struct tm_wide *entry, const void *context)
+{
+    const struct held_key *key = context;
+    if (entry->state == TM_WIDE_EMPTY) {
+        return END;
+    }
+    bool is_key = entry->state == key->state && entry->address == key->address && entry->domain == key->domain;
+    return is_key && (entry->size != key->size || entry->stack != key->stack) ? FOUND : OTHER;
+}
+
+struct tm_wide *tm_wide_find_held(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack)
+{
+    struct held_key key = { TM_WIDE_BUSY, address, size, domain, stack };
+    struct tm_wide *held = wide_search(domain, address, match_held, &key);
+    if (!held) {
+        key.state = TM_WIDE_DEAD;
+        held = wide_search(domain, address, match_held, &key);
+    }
+    return held;
 }
 
 /* May this entry be taken? Those of older generations are void. */

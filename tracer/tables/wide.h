@@ -19,6 +19,10 @@ struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generat
 /* Claims an entry for this key: BUSY, its domain and address filled, the rest for the caller; NULL when out of memory. */
 struct tm_wide *tm_wide_claim(uint32_t domain, uint64_t address, uint64_t generation);
 
+/* The entry of a block whose realloc did not end: BUSY, or DEAD when its successor is there already; NULL when it cannot be
+ * found. One that holds the new block, of this size and stack, is not meant. */
+struct tm_wide *tm_wide_find_held(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack);
+
 /* BUSY to LIVE. */
 void tm_wide_publish(struct tm_wide *entry, uint64_t generation);
 /* LIVE to BUSY; false when another thread was faster. */
