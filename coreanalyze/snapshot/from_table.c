@@ -298,7 +298,7 @@ static bool table_read_traces(struct ca_snapshot *snapshot, struct ca_error **re
     struct table_resolver *resolver = snapshot->resolver_data;
     struct trace_reader reader = {.snapshot = snapshot};
     if (resolver->moment) {
-        return ca_moment_refuse("an option about single blocks", ret_error);
+        return ca_moment_refuse("--min-size, --max-size, --older and --newer are about single blocks", ret_error);
     }
     if (!ca_table_each_block(resolver->table, read_trace, &reader, ret_error)) {
         return false;
@@ -477,7 +477,7 @@ static bool table_weigh(struct ca_snapshot *snapshot, enum ca_value value, bool 
     struct table_resolver *resolver = snapshot->resolver_data;
     struct weights weights = {0};
     if (resolver->moment) {
-        return by_thread ? ca_moment_refuse("a thread", ret_error)
+        return by_thread ? ca_moment_refuse("--by thread and --thread are about single blocks", ret_error)
                          : ca_moment_weights(resolver->moment, value, ret_weights, ret_count, ret_error);
     }
     if (weigh_refused(resolver, value, by_thread, ret_error)) {

@@ -121,8 +121,7 @@ bool ca_moment_weights(const struct ca_moment *moment, enum ca_value value, stru
 bool ca_moment_refuse(const char *what, struct ca_error **ret_error)
 {
     return ca_fail(ret_error, CA_USAGE,
-                   "%s cannot be asked of a prompt, of which sums per stack are kept; keep moments with "
-                   "tm-snapshot NAME and compare "
-                   "with those",
+                   "%s: of a prompt only the sums per stack are kept; keep moments with tm-snapshot NAME and "
+                   "compare with those",
                    what);
 }

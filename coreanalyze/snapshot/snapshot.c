@@ -231,7 +231,7 @@ bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *
         return false;
     }
     snapshot->traces[snapshot->trace_count++] = *trace;
-    if (snapshot->coverage_shared == NULL) {
+    if (snapshot->resolver == NULL) { /* otherwise the coverage was read, too */
         snapshot->coverage.blocks++;
     }
     return true;

@@ -7,16 +7,16 @@ tm.open() has opened. Names, arguments, results, errors and texts are those of P
 import linecache  # tests of tracemalloc's users replace tracemalloc.linecache.getline
 
 from .engine import EngineError
-from .session import (_get_traces, clear_traces, get_object_traceback, get_traceback_limit, get_traced_memory,
-                      get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop)
+from .session import (_get_kept, _get_traces, clear_traces, get_object_traceback, get_traceback_limit,
+                      get_traced_memory, get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop)
 from .snapshot import (BaseFilter, DomainFilter, Filter, Frame, Snapshot, Statistic, StatisticDiff, Trace,
                        Traceback)
 
 __all__ = [
     "BaseFilter", "DomainFilter", "EngineError", "Filter", "Frame", "Snapshot", "Statistic",
-    "StatisticDiff", "Trace", "Traceback", "clear_traces", "get_object_traceback", "get_traceback_limit",
-    "get_traced_memory", "get_tracemalloc_memory", "is_tracing", "linecache", "open", "reset_peak",
-    "start", "stop", "take_snapshot",
+    "StatisticDiff", "Trace", "Traceback", "clear_traces", "get_object_traceback", "get_snapshot",
+    "get_traceback_limit", "get_traced_memory", "get_tracemalloc_memory", "is_tracing", "linecache", "open",
+    "reset_peak", "start", "stop", "take_snapshot",
 ]
 
 
@@ -25,3 +25,9 @@ def take_snapshot():
     if not is_tracing():
         raise RuntimeError("the tracemalloc module must be tracing memory allocations to take a snapshot")
     return Snapshot(_get_traces(), get_traceback_limit())
+
+
+def get_snapshot(name):
+    """The Snapshot that the GDB commands tm-snapshot or tm-load have kept under a name. Raises KeyError."""
+    handle = _get_kept(name)
+    return Snapshot(handle, handle.limit)

@@ -72,6 +72,13 @@ class State(ctypes.Structure):
                 ("request", ctypes.c_uint64)]
 
 
+class _Around(ctypes.Structure):
+    """struct ca_around"""
+    _fields_ = [("base", ctypes.c_uint64),
+                ("size", ctypes.c_uint64),
+                ("domain", ctypes.c_uint32)]
+
+
 ERROR_OUT = ctypes.POINTER(ctypes.c_void_p)
 
 # name: (result, arguments)
@@ -81,6 +88,7 @@ _FUNCTIONS = {
     "ca_error_status": (ctypes.c_int, [ctypes.c_void_p]),
     "ca_error_destroy": (None, [ctypes.c_void_p]),
     "ca_target_open_core": (ctypes.c_void_p, [ctypes.c_char_p, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
+    "ca_target_open": (ctypes.c_void_p, [ctypes.c_char_p, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
     "ca_target_create": (ctypes.c_void_p,
                          [ctypes.POINTER(_Callbacks), ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
     "ca_target_set_process": (None, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32,
@@ -95,8 +103,14 @@ _FUNCTIONS = {
     "ca_target_state": (ctypes.c_bool, [ctypes.c_void_p, ctypes.POINTER(State), ERROR_OUT]),
     "ca_target_invalidate": (None, [ctypes.c_void_p]),
     "ca_target_destroy": (None, [ctypes.c_void_p]),
-    "ca_command_run": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p),
-                                      ctypes.POINTER(_Output)]),
+    "ca_target_keep": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ERROR_OUT]),
+    "ca_moment_keep": (ctypes.c_void_p, [ctypes.c_void_p, ERROR_OUT]),
+    "ca_moment_destroy": (None, [ctypes.c_void_p]),
+    "ca_moment_open": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_void_p, ERROR_OUT]),
+    "ca_target_find_around": (ctypes.c_bool, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(_Around),
+                                              ctypes.POINTER(ctypes.c_bool), ERROR_OUT]),
+    "ca_command_run_on": (ctypes.c_int, [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_int,
+                                         ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(_Output)]),
 }
 
 
@@ -259,6 +273,14 @@ class Target:
         return target
 
     @classmethod
+    def open_file(cls, path, sysroot=None, debug_directory=None, source_map=()):
+        """A core file or a snapshot file."""
+        target = cls()
+        options = _symbol_options(sysroot, debug_directory, source_map)
+        target._open(library().ca_target_open, _encode(path), options)
+        return target
+
+    @classmethod
     def create(cls, describer, sysroot=None, debug_directory=None, source_map=()):
         target = cls()
         target._describer = describer
@@ -344,12 +366,14 @@ class Target:
             self.invalidate()  # what was read last may be anything
         guard.raise_pending()
 
-    def run(self, arguments, write, color=False, columns=0):
+    def run(self, arguments, write, color=False, columns=0, old=None):
         """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer
         and 2 the messages. Returns the exit code. Exceptions of `write` and of the Describer come out when
-        the engine has ended."""
-        with self.reading() as guard:
-            return run_command(arguments, write, color, columns, pointer=self.pointer, guard=guard)
+        the engine has ended. old: the Target that stands for the SOURCE before this one."""
+        targets = [self] if old is None else [old, self]
+        with contextlib.ExitStack() as stack:
+            guards = [stack.enter_context(target.reading()) for target in targets]
+            return run_command(arguments, write, color, columns, targets, guards[-1])
 
     def state(self):
         """What the tracer says of itself: a State. Raises EngineError where no tracer is found."""
@@ -360,6 +384,42 @@ class Target:
             raise_error(error)
         return state
 
+    def around(self, address):
+        """(base, size, domain) of the innermost live block that the address lies in, or None."""
+        found, around, error = ctypes.c_bool(), _Around(), ctypes.c_void_p()
+        with self.reading():
+            good = library().ca_target_find_around(self.pointer, address, ctypes.byref(around),
+                                                   ctypes.byref(found), ctypes.byref(error))
+        if not good:
+            raise_error(error)
+        return (around.base, around.size, around.domain) if found.value else None
+
+    # What is kept of it
+
+    def _made(self, function, *arguments):
+        """What a function of the engine makes of this target."""
+        error = ctypes.c_void_p()
+        with self.reading():
+            pointer = function(*arguments, ctypes.byref(error))
+        if not pointer:
+            raise_error(error)
+        return pointer
+
+    def keep(self, name):
+        """What it holds now, as a Target that lives on when the process runs or ends."""
+        kept = Target()
+        kept._pointer = self._made(library().ca_target_keep, self.pointer, _encode(name))
+        return kept
+
+    def keep_moment(self):
+        """What each stack holds now: a Moment."""
+        return Moment(self._made(library().ca_moment_keep, self.pointer))
+
+    def open_moment(self, moment):
+        """A Moment of this process as a Target to compare with, to be closed before the process runs."""
+        opened = Target()
+        opened._pointer = self._made(library().ca_moment_open, moment.pointer, self.pointer)
+        return opened
 
     # Requests
 
@@ -378,8 +438,19 @@ def _symbol_options(sysroot, debug_directory, source_map):
     return _SymbolOptions(_encode(sysroot), _encode(debug_directory), array, len(rules))
 
 
-def run_command(arguments, write, color=False, columns=0, pointer=None, guard=None):
-    """ca_command_run. Without a pointer to a target, the command line names its SOURCE itself."""
+class Moment:
+    """Sums per stack of one moment (struct ca_moment)."""
+
+    def __init__(self, pointer):
+        self.pointer = pointer
+
+    def __del__(self):
+        library().ca_moment_destroy(self.pointer)
+
+
+def run_command(arguments, write, color=False, columns=0, targets=(), guard=None):
+    """ca_command_run_on: the targets stand for the last SOURCE operands; those before are in the command
+    line."""
     own_guard = guard is None
     guard = guard or _Guard()
 
@@ -389,9 +460,11 @@ def run_command(arguments, write, color=False, columns=0, pointer=None, guard=No
     argv = [_encode(argument) for argument in arguments]
     array = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
     output = _Output(None, _WRITE(write_bytes), int(color), columns)
+    pointers = (ctypes.c_void_p * (len(targets) + 1))(*[target.pointer for target in targets], None)
+    call = (pointers, len(targets), len(argv), array, ctypes.byref(output))
     if not own_guard:
-        return library().ca_command_run(pointer, len(argv), array, ctypes.byref(output))
+        return library().ca_command_run_on(*call)
     with guard:
-        status = library().ca_command_run(pointer, len(argv), array, ctypes.byref(output))
+        status = library().ca_command_run_on(*call)
     guard.raise_pending()
     return status

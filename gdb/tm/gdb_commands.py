@@ -1,129 +1,18 @@
-"""The tm-* commands that read. Each hands its arguments to the engine, which computes and formats; the text
-goes through GDB's pager."""
-
-import os
-import re
+"""The tm-* commands that read, and all commands' registration."""
 
 import gdb
 
-from . import engine
-from . import gdb_complete
 from . import gdb_control
+from . import gdb_functions
 from . import gdb_inferior
+from . import gdb_parameters
+from . import gdb_prompts
+from . import gdb_snapshots
 from . import session
-
-_PREFIX = "coreanalyze: "  # before each message of the engine
-_HELP = re.compile(r"see coreanalyze (?:(\w+) )?--help$")
+from .gdb_command import Command
 
 
-class _Pager:
-    """Takes the engine's text: the answer goes to GDB's output line by line as it comes, messages are
-    kept."""
-
-    def __init__(self):
-        self._messages = b""
-        self._pending = b""
-
-    def write(self, stream, data):
-        if stream == 2:
-            self._messages += data
-            return
-        self._pending += data
-        end = self._pending.rfind(b"\n") + 1
-        self._print(self._pending[:end])
-        self._pending = self._pending[end:]
-
-    def close(self):
-        self._print(self._pending)
-        self._pending = b""
-
-    @staticmethod
-    def _print(data):
-        try:
-            gdb.write(data.decode("utf-8"), gdb.STDOUT)  # GDB writes UTF-8, whatever its host charset is
-        except UnicodeDecodeError:
-            gdb.execute("echo " + "".join("\\%03o" % byte for byte in data))
-
-    def messages(self, command):
-        """The engine's messages, in GDB's words."""
-        lines = self._messages.decode("utf-8", "backslashreplace").splitlines()
-        return [_message(line, command) for line in lines]
-
-
-def _message(line, command):
-    line = line[len(_PREFIX):] if line.startswith(_PREFIX) else line
-    line = "tm-" + line if line.startswith(command + ": ") else line
-    return _HELP.sub("see tm-%s --help" % command, line)
-
-
-def _colors_wanted(from_tty):
-    """Colours are for a user who types at a terminal, not for scripts that capture the text nor for MI."""
-    return from_tty and os.isatty(1) and bool(gdb.parameter("style enabled"))
-
-
-def run(arguments, from_tty=False, find_target=None):
-    """Runs a command line of the engine on the target that find_target returns. Messages of a command that
-    gave no answer become GDB's error."""
-    pager = _Pager()
-    columns = gdb.parameter("width") or 0
-    try:
-        runner = engine.run_command if find_target is None else find_target().run
-        status = runner(arguments, pager.write, _colors_wanted(from_tty), columns)
-        pager.close()
-    except engine.EngineError as error:
-        raise gdb.GdbError(str(error))
-    messages = pager.messages(arguments[0])
-    if status not in (engine.COMPLETE, engine.PARTIAL) and messages:
-        raise gdb.GdbError("\n".join(messages))
-    for line in messages:
-        gdb.write(line + "\n", gdb.STDERR)
-
-
-class _Command(gdb.Command):
-    """A command `tm-NAME`, also to be had as `tm NAME`, that runs the engine's command NAME on the selected
-    inferior."""
-
-    name = None  # of the engine's command
-    operand_files = False  # operands are names of files
-
-    def __init__(self, gdb_name):
-        super().__init__(gdb_name, gdb.COMMAND_DATA)
-
-    def invoke(self, argument, from_tty):
-        self.dont_repeat()
-        arguments = gdb.string_to_argv(argument)
-        if "--help" in arguments or "-help" in arguments:
-            self.print_help()
-        else:
-            self.run(arguments, from_tty)
-
-    def run(self, arguments, from_tty):
-        run([self.name, *arguments], from_tty, gdb_inferior.current_target)
-
-    def print_help(self):
-        """The engine's help with GDB's usage line and without exit codes."""
-        try:
-            text = gdb_complete.ask([self.name, "--help"])[0]
-        except engine.EngineError as error:
-            raise gdb.GdbError(str(error))
-        usage = next(line for line in self.__doc__.splitlines() if line.startswith("Usage: "))
-        text = re.sub(r"^Usage: .*$", usage, text, count=1, flags=re.MULTILINE)
-        gdb.write(text.split("\nExit codes:")[0])
-
-    def operands(self, arguments):
-        """Indices of the arguments that are neither options nor their values."""
-        found, value_expected = [], False
-        for index, argument in enumerate(arguments):
-            if not value_expected and not argument.startswith("-"):
-                found.append(index)
-            value_expected = not value_expected and gdb_complete.takes_value(self.name, argument)
-        return found
-
-    def complete(self, text, word):
-        return gdb_complete.complete(self.name, text, word, self.operand_files)
-
-
-class Top(_Command):
+class Top(Command):
     """Show which lines of code hold the most memory.
 
 Usage: tm-top [N] [OPTION...]
@@ -153,29 +42,7 @@ Examples:
         super().run(arguments, from_tty)
 
 
-class Diff(_Command):
-    """Show which lines of code hold more or less memory than before.
-
-Usage: tm-diff OLD [NEW] [OPTION...]
-
-OLD and NEW are core files; without NEW, the program as it is now is compared with OLD. The options are those
-of tm-top; "tm-diff --help" explains them.
-
-Examples:
-  tm-diff core.yesterday
-  tm-diff core.1 core.2 -by function -n 20"""
-
-    name = "diff"
-    operand_files = True
-
-    def run(self, arguments, from_tty):
-        files = self.operands(arguments)
-        for index in files:
-            arguments[index] = os.path.expanduser(arguments[index])
-        run([self.name, *arguments], from_tty, gdb_inferior.current_target if len(files) == 1 else None)
-
-
-class Info(_Command):
+class Info(Command):
     """Show the state of the tracer: what it traces, how much memory it counts and needs, and the modules.
 
 Usage: tm-info [OPTION...]
@@ -190,7 +57,7 @@ Example:
     name = "info"
 
 
-class Report(_Command):
+class Report(Command):
     """Show what happened: the program, its signal, and who holds its memory.
 
 Usage: tm-report [OPTION...]
@@ -204,7 +71,7 @@ Example:
     name = "report"
 
 
-class Traces(_Command):
+class Traces(Command):
     """Show every live block as data: its domain, size and traceback.
 
 Usage: tm-traces [OPTION...]
@@ -236,14 +103,18 @@ LD_PRELOAD), live or from its core file. In GDB's Python, "import tm" gives trac
         gdb.execute("help tm")
 
 
-COMMANDS = (Top, Diff, Info, Report, Traces, *gdb_control.COMMANDS)
+COMMANDS = (Top, Info, Report, Traces, *gdb_snapshots.COMMANDS, *gdb_control.COMMANDS)
 
 
 def register():
     """Defines the commands; again where they are defined already."""
     gdb_inferior.watch_events()
+    gdb_prompts.watch()
     session.find_default = gdb_inferior.current_target
+    session.find_kept = gdb_snapshots.find
     _Prefix()
     for command in COMMANDS:
         command("tm " + command.name)
         command("tm-" + command.name)
+    gdb_parameters.register()
+    gdb_functions.register()

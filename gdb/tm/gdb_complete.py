@@ -70,13 +70,14 @@ def files(prefix):
     return [shown + name for name in names if name.startswith(start) and (start or not name.startswith("."))]
 
 
-def _candidates(command, tokens, token, operand_files):
+def _candidates(owner, tokens, token):
     """Completions of `token`, the last one; `tokens` are those before it."""
-    if tokens and takes_value(command, tokens[-1]):
+    command = owner.command
+    if tokens and owner.takes_value(tokens[-1]):
         option = _option_named(command, tokens[-1])
         return files(token) if option in _PATH_OPTIONS else choices(command, option)
-    if not token.startswith("-"):
-        return files(token) if operand_files else []
+    if not token.startswith("-") or not command:
+        return owner.complete_operand(token, tokens)
     name, equals, value = token.partition("=")
     option = _option_named(command, name)
     if equals and option:
@@ -88,15 +89,15 @@ def _candidates(command, tokens, token, operand_files):
     return [option[1:] for option in long_options]  # GDB's way to write them
 
 
-def complete(command, text, word, operand_files=False):
-    """gdb.Command.complete for a command of the engine; operand_files: its operands are files. GDB first asks
-    with word None how the text breaks into words: at its usual characters."""
+def complete(owner, text, word):
+    """gdb.Command.complete for `owner`, a gdb_command.Command. GDB first asks with word None how the text
+    breaks into words: at its usual characters."""
     if word is None:
         return None
     tokens = text.split()
     token = "" if not text or text[-1].isspace() else tokens.pop()
     try:
-        found = _candidates(command, tokens, token, operand_files)
+        found = _candidates(owner, tokens, token)
     except engine.EngineError:
         return []
     skipped = len(token) - len(word)  # GDB breaks at dashes, slashes and equal signs too

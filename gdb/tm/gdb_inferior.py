@@ -189,7 +189,8 @@ def _protection(text):
     return sum(bit for letter, bit in bits if letter != "-")
 
 
-def _is_core():
+def is_core():
+    """Whether the selected inferior is a core file."""
     connection = gdb.selected_inferior().connection
     return connection is not None and connection.type == "core"
 
@@ -238,7 +239,7 @@ class InferiorDescriber(engine.Describer):
 
     def write_memory(self, address, data):
         """Raises engine.EngineError where the process cannot be changed."""
-        if _is_core():
+        if is_core():
             raise engine.EngineError("a core file cannot be changed: its process is gone")
         try:
             self._inferior.write_memory(address, data)
@@ -270,7 +271,7 @@ class InferiorDescriber(engine.Describer):
         threads, and no signal."""
         selected = gdb.selected_thread()
         threads = sorted(self._inferior.threads(), key=lambda thread: thread.num)
-        if selected is not None and not _is_core():
+        if selected is not None and not is_core():
             threads.insert(0, selected)
         for thread in threads:
             thread.switch()
@@ -280,7 +281,7 @@ class InferiorDescriber(engine.Describer):
         return 0, threads[0] if threads else None
 
     def describe_mappings(self, target):
-        for mapping in _core_mappings() if _is_core() else _live_mappings():
+        for mapping in _core_mappings() if is_core() else _live_mappings():
             target.add_mapping(*mapping)
 
     def describe_threads(self, target):
@@ -338,16 +339,16 @@ class _Cached:
 _targets = {}  # number of the inferior: _Cached
 
 
-def current_target():
+def current_target(in_condition=False):
     """The engine's target for the selected inferior. Raises engine.EngineError where there is nothing to
-    read."""
+    read. in_condition: while GDB evaluates a breakpoint's condition it calls threads running that stand."""
     inferior = gdb.selected_inferior()
     if inferior.pid == 0:
         raise engine.EngineError("No process: run a program or load a core file first.")
-    if any(thread.is_running() for thread in inferior.threads()):
+    if not in_condition and any(thread.is_running() for thread in inferior.threads()):
         raise engine.EngineError("The process is running: stop it first (Ctrl-C or the command interrupt).")
     options = symbol_options()
-    identity = (inferior.pid, inferior.connection_num, core_sections()[0] if _is_core() else None, options)
+    identity = (inferior.pid, inferior.connection_num, core_sections()[0] if is_core() else None, options)
     cached = _targets.get(inferior.num)
     if cached is None or cached.identity != identity:
         forget(inferior)

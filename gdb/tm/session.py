@@ -13,6 +13,8 @@ _opened = []  # targets made current by open(), the last one counts
 
 # In GDB: returns the target of the selected inferior, or raises engine.EngineError. Else there is none.
 find_default = None
+# In GDB: returns the target that tm-snapshot or tm-load has kept under a name, or None.
+find_kept = None
 
 
 class _Opened:
@@ -67,6 +69,14 @@ def is_tracing():
 def _get_traces():
     """All raw traces: (domain, size, ((filename, lineno), ... most recent first), total_nframe)."""
     return engine_snapshot.Handle.of_target(_target()) if is_tracing() else []
+
+
+def _get_kept(name):
+    """All raw traces of the snapshot that is kept under this name."""
+    target = find_kept(name) if find_kept is not None else None
+    if target is None:
+        raise KeyError(name)
+    return engine_snapshot.Handle.of_target(target)
 
 
 def get_traced_memory():
