@@ -44,10 +44,11 @@ static const char *const default_globs[] = {
     "std::allocate_at_least<*>", "std::__libcpp_allocate*", "std::__libcpp_operator_new<*>",
     "std::__allocation_guard<*>::*", "std::__allocated_ptr<*>::*", "std::pmr::*",
     "std::scoped_allocator_adaptor<*>::*", "std::get_temporary_buffer<*>", "std::_Temporary_buffer<*>::*",
-    "std::_Construct<*>", "std::construct_at<*>", "std::__construct_at<*>", "std::__uninitialized_*",
-    "std::uninitialized_*", "std::__do_uninit_*", "std::__relocate_*", "std::__copy_move*", "std::__copy_*",
-    "std::copy<*>", "std::copy_n<*>", "std::move<*>", "std::forward<*>", "std::back_insert_iterator<*>::*",
-    "std::insert_iterator<*>::*", "std::front_insert_iterator<*>::*",
+    "std::_Construct<*>", "std::construct_at<*>", "std::__construct_at<*>", "std::__construct_range_*",
+    "std::__construct_backward*", "std::__uninitialized_*", "std::uninitialized_*", "std::__do_uninit_*",
+    "std::__relocate_*", "std::__copy_move*", "std::__copy_*", "std::copy<*>", "std::copy_n<*>",
+    "std::move<*>", "std::forward<*>", "std::back_insert_iterator<*>::*", "std::insert_iterator<*>::*",
+    "std::front_insert_iterator<*>::*",
 
     /* libstdc++ and libc++: containers, strings, smart pointers */
     "std::vector<*>::*", "std::_Vector_base<*>::*", "std::_Bvector_base<*>::*", "std::__vector_base<*>::*",
@@ -58,20 +59,23 @@ static const char *const default_globs[] = {
     "std::unordered_map<*>::*", "std::unordered_multimap<*>::*", "std::unordered_set<*>::*",
     "std::unordered_multiset<*>::*", "std::_Hashtable<*>::*", "std::__detail::_Hashtable_alloc<*>::*",
     "std::__detail::_Map_base<*>::*", "std::__detail::_Insert*<*>::*",
-    "std::__detail::_ReuseOrAllocNode<*>::*", "std::__detail::_AllocNode<*>::*", "std::__hash_table<*>::*",
-    "std::queue<*>::*", "std::stack<*>::*", "std::priority_queue<*>::*", "std::valarray<*>::*",
-    "std::__valarray_*", "std::basic_string<*>::*", "std::string::*", "std::wstring::*", "std::operator+<*>",
-    "std::__str_concat<*>", "std::to_string", "std::to_wstring", "std::getline<*>", "std::__add_grouping*",
+    "std::__detail::_ReuseOrAllocNode<*>::*", "std::__detail::_AllocNode<*>::*",
+    "std::__detail::_NodeBuilder<*>::*", "std::__hash_table<*>::*", "std::queue<*>::*", "std::stack<*>::*",
+    "std::priority_queue<*>::*", "std::valarray<*>::*", "std::__valarray_*", "std::basic_string<*>::*",
+    "std::string::*", "std::wstring::*", "std::operator+<*>", "std::__str_concat<*>", "std::to_string",
+    "__gnu_cxx::__to_xstring<*>", "std::to_wstring", "std::getline<*>", "std::__add_grouping*",
     "std::make_unique<*>", "std::make_unique_for_overwrite<*>", "std::make_shared<*>",
     "std::make_shared_for_overwrite<*>", "std::allocate_shared<*>", "std::shared_ptr<*>::*",
     "std::__shared_ptr<*>::*", "std::__shared_count<*>::*", "std::unique_ptr<*>::*", "std::_Sp_*",
     "std::__shared_*", "std::function<*>::*", "std::_Function_base::*",
-    "std::_Function_handler<*>::_M_manager", "std::__function::*", "std::any::*", "std::optional<*>::*",
-    "std::_Optional_*", "std::variant<*>::*", "std::__detail::__variant::*", "std::pair<*>::pair*",
-    "std::tuple<*>::tuple*", "std::_Tuple_impl<*>::_Tuple_impl*", "std::_Head_base<*>::_Head_base*",
-    "std::basic_stringbuf<*>::*", "std::basic_streambuf<*>::xsputn", "std::basic_streambuf<*>::sputn",
-    "std::basic_streambuf<*>::sputc", "std::basic_ostream<*>::*", "std::ostream::*",
-    "std::__ostream_insert<*>", "std::__ostream_write<*>", "std::operator<< <*>",
+    "std::_Function_handler<*>::_M_manager", "std::__function::*", "std::any::*", "std::__any_imp::*",
+    "std::optional<*>::*", "std::_Optional_*", "std::__optional_*", "std::variant<*>::*",
+    "std::__detail::__variant::*", "std::pair<*>::pair*", "std::tuple<*>::tuple*",
+    "std::_Tuple_impl<*>::_Tuple_impl*", "std::_Head_base<*>::_Head_base*", "std::basic_stringbuf<*>::*",
+    "std::basic_stringstream<*>::str", "std::basic_ostringstream<*>::str", "std::basic_istringstream<*>::str",
+    "std::basic_streambuf<*>::xsputn", "std::basic_streambuf<*>::sputn", "std::basic_streambuf<*>::sputc",
+    "std::basic_ostream<*>::*", "std::ostream::*", "std::__ostream_insert<*>", "std::__ostream_write<*>",
+    "std::__put_character_sequence<*>", "std::__pad_and_output<*>", "std::operator<< <*>",
 
     /* Rust: alloc, and the parts of core and hashbrown that stand between it and the caller */
     "__rust_alloc*", "__rust_realloc", "__rdl_alloc*", "__rdl_realloc", "__rg_alloc*", "__rg_realloc",
@@ -169,25 +173,26 @@ static bool glob_matches(const char *glob, const char *text)
     return *glob == '\0';
 }
 
-/* What follows "std::" and an inline namespace, NULL when there is none. */
-static const char *behind_inline_namespace(const char *function)
+/* What follows "std::" and the inline namespaces in it; NULL when it is not there. */
+static const char *behind_std(const char *function)
 {
     static const char *const namespaces[] = {"__cxx11::", "__1::", "__debug::", "__cxx1998::", "__ndk1::"};
     if (strncmp(function, "std::", 5) != 0) {
         return NULL;
     }
-    for (size_t i = 0; i < sizeof(namespaces) / sizeof(*namespaces); i++) {
+    const char *rest = function + 5;
+    for (size_t i = 0; i < sizeof(namespaces) / sizeof(*namespaces);) {
         size_t size = strlen(namespaces[i]);
-        if (strncmp(function + 5, namespaces[i], size) == 0) {
-            return function + 5 + size;
-        }
+        bool found = strncmp(rest, namespaces[i], size) == 0;
+        rest += found ? size : 0;
+        i = found ? 0 : i + 1;
     }
-    return NULL;
+    return rest;
 }
 
 static bool default_matches(const char *function)
 {
-    const char *bare = behind_inline_namespace(function);
+    const char *bare = behind_std(function);
     for (size_t i = 0; i < sizeof(default_globs) / sizeof(*default_globs); i++) {
         const char *glob = default_globs[i];
         bool found = bare && strncmp(glob, "std::", 5) == 0

@@ -559,3 +559,28 @@ def test_relative_compilation_directory(tmp_path, symbolize):
         site = call_sites_of(binary, "main")[0]
         assert symbolize(binary, [site]).chains()[site] == [(f"{tmp_path}/include/inline.h", 2), (f"{tmp_path}/a/b/main.c", 3)]
 
+
+
+# ------------------------------------------------------------------------------------------------------ allocator frames
+
+@pytest.mark.parametrize("flags", [("-O0",), ("-O2",), ("-O2", "-D_GLIBCXX_DEBUG"), ("-O1", "-stdlib=libc++")], ids=" ".join)
+def test_blocks_belong_to_the_users_lines(tmp_path, flags):
+    """Every block that library code makes for a line of the user's is the line's, and no line is left out."""
+    source = harness.PROGRAMS / "containers.cpp"
+    binary = tmp_path / "containers"
+    command = [harness.CXX, "-std=gnu++17", "-g", *flags, source, "-o", binary]
+    if "-stdlib=libc++" in flags and (not CLANG or harness.run(command).returncode != 0):
+        pytest.skip("needs clang and libc++")
+    harness.run_ok(command)
+    (tmp_path / "input").write_text("a line\n" * 10)
+    with open(tmp_path / "input", encoding="ascii") as text:
+        _, core = harness.crash(harness.traced([binary], "-n", "100"), tmp_path / "work", stdin=text)
+    traces = harness.coreanalyze_json("traces", core, status=None)["traces"]
+    recent = {tuple(trace["frames"][-1][:2]) for trace in traces}
+    got = {line for name, line in recent if name == str(source)}
+    lines = list(enumerate(source.read_text().splitlines(), 1))
+    marked = {number for number, line in lines if "/* HERE */" in line}
+    assert len(marked) > 30
+    assert got - {number for number, line in lines if "/* MAYBE */" in line} == marked
+    others = {name for name, _ in recent if name != str(source)}
+    assert not any("/c++/" in name for name in others), others
