@@ -131,11 +131,9 @@ static bool stack_is_sane(const struct ca_table *table, uint32_t id)
     if (stack->check != tm_stack_check(stack, own) || depth_of(stack) > UINT16_MAX) {
         return false;
     }
-    if (stack->parent == 0 ? stack->shared != 0 : stack->parent >= id) {
-        return false;
-    }
-    const struct tm_stack *parent = &table->stacks[stack->parent];
-    return stack->shared <= depth_of(parent) && frames_are_sane(table, own, stack->own);
+    /* Stack 0 stands for no parent; it has no frames to share. */
+    return stack->parent < id && stack->shared <= depth_of(&table->stacks[stack->parent]) &&
+           frames_are_sane(table, own, stack->own);
 }
 
 /* Makes the parent the nearest ancestor that gives a frame of its own, so that a walk up takes no more hops
@@ -209,7 +207,7 @@ size_t ca_table_stack(const struct ca_table *table, uint32_t id, uint32_t *frame
         for (size_t i = depth_of(stack) - wanted; i < stack->own && filled < capacity; i++) {
             frames[filled++] = own[i];
         }
-        wanted = wanted < stack->shared ? wanted : stack->shared;
+        wanted = stack->shared; /* less than it was: see shorten_parents */
         stack = &table->stacks[stack->parent];
     }
     return depth;

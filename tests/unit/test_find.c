@@ -93,14 +93,13 @@ static uint8_t *add_library(uint64_t start, uint64_t vaddr, uint32_t alignment)
     struct note {
         Elf64_Nhdr header;
         char name[4];
-        int64_t descriptor;
-    } notes[2] = {
-        {{4, 8, 1}, "GNU", 0},
-        {{sizeof(TM_NOTE_NAME), 8, TM_NOTE_TYPE}, TM_NOTE_NAME, 0},
-    };
-    size_t descriptor = 0x200 + sizeof(struct note) + offsetof(struct note, descriptor);
-    notes[1].descriptor = BEACON - (int64_t)descriptor;
-    memcpy(bytes + 0x200, notes, sizeof(notes));
+        uint8_t descriptor[8];
+    } first = {{4, 4, 1}, "GNU", {0}}, second = {{sizeof(TM_NOTE_NAME), 8, TM_NOTE_TYPE}, TM_NOTE_NAME, {0}};
+    size_t at = 0x200 + (alignment == 8 ? 24 : 20); /* 4 bytes of descriptor, padded */
+    int64_t distance = BEACON - (int64_t)(at + offsetof(struct note, descriptor));
+    memcpy(second.descriptor, &distance, sizeof(distance));
+    memcpy(bytes + 0x200, &first, sizeof(first));
+    memcpy(bytes + at, &second, sizeof(second));
     return bytes;
 }
 
@@ -342,6 +341,16 @@ START_TEST(a_tracer_that_has_not_started)
 }
 END_TEST
 
+START_TEST(a_copy_of_a_beacon)
+{
+    add_tables(ELSEWHERE);
+    image_add(image, LIBRARY, 0x4000, 3, NULL, 0);
+    add_beacon(LIBRARY + BEACON)->self += 64;
+    image->process.hint = LIBRARY + BEACON;
+    assert_not_found(CA_ROUTE_SYMBOL, "no tm tracer found");
+}
+END_TEST
+
 START_TEST(a_tracer_whose_tables_are_not_there)
 {
     image_add(image, LIBRARY, 0x4000, 3, NULL, 0);
@@ -394,6 +403,7 @@ int main(void)
     tcase_add_test(cases, damaged_roots);
     tcase_add_test(cases, a_good_root_beside_a_bad_one);
     tcase_add_loop_test(cases, a_tracer_that_has_not_started, 0, 2);
+    tcase_add_test(cases, a_copy_of_a_beacon);
     tcase_add_test(cases, a_tracer_whose_tables_are_not_there);
     tcase_add_test(cases, interrupted);
     Suite *suite = suite_create("find");

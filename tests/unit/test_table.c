@@ -350,6 +350,19 @@ START_TEST(allocation_between_answer_and_word)
 }
 END_TEST
 
+/* The cell is of 32 bytes: the word in it is that of another address. */
+START_TEST(allocation_beside_another_block_of_its_cell)
+{
+    struct tm_operation *operation = begin(TM_OPERATION_ALLOCATE);
+    operation->size = 100;
+    operation->stack = 2;
+    operation->new_address = 0x1010;
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+}
+END_TEST
+
 /* The counters may be before, within or after their change: it must make no difference. */
 START_TEST(allocation_with_its_word)
 {
@@ -494,6 +507,17 @@ START_TEST(realloc_that_moved)
     read_table();
     assert_flight(true, false);
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE + 200);
+}
+END_TEST
+
+/* What stands at the new address is not what it will write there. */
+START_TEST(realloc_to_where_a_free_was_missed)
+{
+    begin_reallocate(0x1030);
+    image_clear_live(image, 0x1000);
+    read_table();
+    assert_flight(false, false);
+    assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
 }
 END_TEST
 
@@ -850,7 +874,8 @@ END_TEST
 
 START_TEST(stack_frames_beyond_the_end)
 {
-    stack_record(4)->frames = UINT32_MAX - 1;
+    stack_record(4)->frames = _i ? stack_record(4)->frames : UINT32_MAX - 1;
+    stack_record(4)->own = _i ? 60000 : 2;
     stack_record(5)->parent = 0; /* so that only one is wrong */
     stack_record(5)->shared = 0;
     image_seal_stack(image, 5);
@@ -951,8 +976,9 @@ END_TEST
 START_TEST(module_path_beyond_the_strings)
 {
     struct tm_module *module = image_element(image, TM_REGION_MODULES, 1);
-    module->path = _i ? UINT32_MAX : module->path;
-    module->path_length = _i ? 4 : UINT32_MAX;
+    const uint32_t lengths[] = {UINT32_MAX, 4, 1000};
+    module->path = _i == 1 ? UINT32_MAX : module->path;
+    module->path_length = lengths[_i];
     read_table();
     ck_assert_str_eq(table->modules[1].path, "");
     ck_assert_uint_eq(table->modules[1].start, EXAMPLE_MODULE);
@@ -1104,8 +1130,12 @@ END_TEST
 START_TEST(a_segment_far_out_costs_nothing)
 {
     struct tm_region *region = image_region(image, TM_REGION_STACKS);
-    region->segment_shift = 30; /* the first two segments now claim 24 GiB each, and overlap */
+    uint64_t *directory = (uint64_t *)image_at(image, region->directory);
+    region->segment_shift = 25;
     region->count = UINT64_MAX;
+    directory[1] = 0;
+    directory[31] = 0x5000000000; /* a thousand million stacks on, and it is there */
+    image_add(image, directory[31], 0x1000, 3, NULL, 0);
     read_table();
     ck_assert_uint_lt(table->stack_count, 20000);
 }
@@ -1155,6 +1185,7 @@ int main(void)
     tcase_add_test(cases, losses_are_added_up);
     tcase_add_test(cases, allocation_before_the_allocator_answered);
     tcase_add_test(cases, allocation_between_answer_and_word);
+    tcase_add_test(cases, allocation_beside_another_block_of_its_cell);
     tcase_add_loop_test(cases, allocation_with_its_word, 0, 3);
     tcase_add_test(cases, allocation_over_the_word_of_a_block_whose_free_was_missed);
     tcase_add_test(cases, free_with_its_word_there);
@@ -1165,6 +1196,7 @@ int main(void)
     tcase_add_test(cases, realloc_with_its_old_word_there);
     tcase_add_loop_test(cases, realloc_with_neither_word, 0, 2);
     tcase_add_loop_test(cases, realloc_that_moved, 0, 2);
+    tcase_add_test(cases, realloc_to_where_a_free_was_missed);
     tcase_add_test(cases, realloc_in_place);
     tcase_add_loop_test(cases, realloc_in_place_to_the_same, 0, 2);
     tcase_add_test(cases, realloc_whose_old_address_another_thread_has_by_now);
@@ -1183,7 +1215,7 @@ int main(void)
     tcase_add_test(cases, counters_hold_where_live_words_are_missing);
     tcase_add_test(cases, shards_add_up_and_peaks_are_resolved);
     tcase_add_test(cases, stack_check);
-    tcase_add_test(cases, stack_frames_beyond_the_end);
+    tcase_add_loop_test(cases, stack_frames_beyond_the_end, 0, 2);
     tcase_add_loop_test(cases, stack_parent_not_smaller, 0, 2);
     tcase_add_test(cases, stack_shares_more_than_there_is);
     tcase_add_test(cases, stack_shares_without_a_parent);
@@ -1193,7 +1225,7 @@ int main(void)
     tcase_add_test(cases, long_chains_are_shortened);
     tcase_add_test(cases, frame_with_a_module_that_is_none);
     tcase_add_loop_test(cases, module_fields, 0, 2);
-    tcase_add_loop_test(cases, module_path_beyond_the_strings, 0, 2);
+    tcase_add_loop_test(cases, module_path_beyond_the_strings, 0, 3);
     tcase_add_test(cases, live_word_of_an_unknown_stack);
     tcase_add_test(cases, live_word_without_a_stack);
     tcase_add_loop_test(cases, wide_elements_that_are_no_block, 0, 5);

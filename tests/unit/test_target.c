@@ -204,6 +204,29 @@ START_TEST(allocator_frames_are_skipped)
 }
 END_TEST
 
+/* The first byte of a function is its own when a signal interrupted it there, but the end of the call before it when it is a
+ * return address. */
+START_TEST(interrupted_at_the_first_byte)
+{
+    add_own_frames();
+    uint64_t address = (uintptr_t)business_code;
+    image_add_frame(image, 1, address | (uint64_t)TM_FRAME_INTERRUPTED << TM_FRAME_KIND_SHIFT, 2);
+    image_add_frame(image, 2, address + 1, 2);
+    image_add_stack(image, 2, 0, 0, (const uint32_t[]){1, 2}, 2, 2, 0);
+    FUNCTIONS(read_snapshot(), 2, "business_code", "business_code");
+}
+END_TEST
+
+START_TEST(other_places_for_symbols)
+{
+    add_own_frames();
+    FUNCTIONS(read_snapshot(), 2, "my_own_allocator", "business_code");
+    struct ca_symbol_options options = {.sysroot = "/nowhere"};
+    ck_assert(ca_target_set_symbols(target, &options, NULL));
+    FUNCTIONS(snapshot_of(NULL, 0, false), 3, "", "", ""); /* nothing has a name now, so nothing is skipped */
+}
+END_TEST
+
 START_TEST(only_the_recent_end_is_skipped)
 {
     add_own_frames();
@@ -542,6 +565,8 @@ int main(void)
     tcase_add_test(cases, interrupted_frames_are_looked_up_as_they_are);
     tcase_add_test(cases, only_what_is_wanted_is_resolved);
     tcase_add_test(cases, allocator_frames_are_skipped);
+    tcase_add_test(cases, interrupted_at_the_first_byte);
+    tcase_add_test(cases, other_places_for_symbols);
     tcase_add_test(cases, only_the_recent_end_is_skipped);
     tcase_add_test(cases, traces_in_canonical_order);
     tcase_add_test(cases, live_weights);
