@@ -171,6 +171,7 @@ static void problem_set(struct ca_binary *binary, enum ca_module_symbols status,
     binary->status = status;
     free(binary->problem);
     binary->problem = text->failed ? NULL : text->bytes;
+    binary->failed = binary->failed || text->failed;
     if (text->failed) {
         ca_text_deinit(text);
     }
@@ -248,10 +249,12 @@ static bool dwfl_start(struct ca_binary *binary, const struct ca_binary_options 
         .debuginfo_path = (char **)&options->debuginfo_path,
     };
     binary->dwfl = dwfl_begin(&binary->callbacks);
-    if (binary->dwfl) {
-        dwfl_report_begin(binary->dwfl);
+    if (!binary->dwfl) {
+        binary->failed = true;
+        return false;
     }
-    return binary->dwfl != NULL;
+    dwfl_report_begin(binary->dwfl);
+    return true;
 }
 
 static void binary_use(struct ca_binary *binary, Dwfl_Module *module)
@@ -271,6 +274,7 @@ static bool try_file(struct ca_binary *binary, const struct ca_module *module,
     char *file_name = NULL;
     if (asprintf(&file_name, "%s%s%s", sysroot ? sysroot : "", sysroot && path[0] != '/' ? "/" : "", path) <
         0) {
+        binary->failed = true;
         return false;
     }
     int file = regular_file_open(sysroot, path);
@@ -318,6 +322,7 @@ static bool try_debug_directories(struct ca_binary *binary, const struct ca_modu
         for (int debug = 0; debug < 2 && next[0] == '/' && !opened; debug++) {
             char *name = NULL;
             if (asprintf(&name, "%.*s/.build-id/%s%s", (int)size, next, id, debug ? ".debug" : "") < 0) {
+                binary->failed = true;
                 return false;
             }
             opened = access(name, R_OK) == 0 && try_file(binary, module, options, NULL, name);
@@ -384,7 +389,7 @@ bool ca_binary_open(struct ca_binary *binary, const struct ca_module *module,
     if (binary->status == CA_SYMBOLS_NOT_ASKED) {
         problem_no_file(binary, module, path[0] != '\0' ? path : "an object file without a name");
     }
-    return true;
+    return !binary->failed;
 }
 
 void ca_binary_close(struct ca_binary *binary)

@@ -23,7 +23,8 @@ struct ca_binary {
     Dwfl_Module *module;
     Dwfl_Callbacks callbacks;      /* dwfl points here: a binary must not be moved once it is open */
     enum ca_module_symbols status; /* LINES is decided by whoever finds lines: never set here */
-    char *problem;                 /* malloced; NULL for none, or when out of memory */
+    char *problem;                 /* malloced; NULL for none */
+    bool failed;                   /* out of memory */
 };
 
 /* Separate debug files are not looked for yet. Opens the file of `path`; failing that, what the debug

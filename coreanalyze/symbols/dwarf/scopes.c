@@ -54,8 +54,11 @@ static bool unit_bounds(const Dwarf_Die *unit, const unsigned char **ret_first, 
     const unsigned char *base = (const unsigned char *)die.addr - dwarf_dieoffset(&die);
     /* libdw checks a unit's size against its section in some calls only. */
     struct ca_section section = ca_section_find(dwarf, "info", base);
+    if (!section.bytes) {
+        return false;
+    }
     const unsigned char *end = section.bytes + section.size;
-    if (!section.bytes || (const unsigned char *)die.addr >= end) {
+    if ((const unsigned char *)die.addr >= end) {
         return false;
     }
     *ret_first = die.addr;
