@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from harness import LIBTM, PROGRAMS, clean_environment, have, run
+from harness import CC, LIBTM, PROGRAMS, clean_environment, have, run, run_ok
 
 SQL = """
 create table t(a, b, c); insert into t values (1, 2, 3), (4, 5, 6); create index i on t(b);
@@ -65,6 +65,16 @@ def compare(tmp_path, command, count, batch=0, **environment):
     return json.loads(out.read_text())
 
 
+def assert_equal(outcome):
+    examples = json.dumps(outcome.pop("examples"), indent=1)
+    print(outcome)
+    assert outcome["errors"] == [], outcome
+    assert outcome["different"] == 0, f"{outcome}\n{examples}"
+    assert outcome["unrecorded"] == 0, outcome
+    assert outcome["started"] <= 8, f"calls that were not seen to return: {outcome}"
+    assert outcome["broken"] == 0 and outcome["guessed"] == 0 and outcome["truncated"] == 0, outcome
+
+
 def sqlite_command(tmp_path):
     (tmp_path / "statements.sql").write_text(SQL)
     return ["sqlite3", "-batch", "-init", "statements.sql", ":memory:", ".quit"]
@@ -92,12 +102,20 @@ def test_tracebacks_equal_gdbs(tmp_path, record_property, program, make_command,
     if not have(program):
         pytest.skip(f"{program} is not installed")
     outcome = compare(tmp_path, make_command(tmp_path), count, batch, **environment)
-    examples = outcome.pop("examples")
-    record_property("outcome", outcome)
-    print(f"{program}: {outcome}")
-    assert outcome["different"] == 0, f"{outcome}\n{json.dumps(examples, indent=1)}"
+    record_property("outcome", {name: value for name, value in outcome.items() if name != "examples"})
+    assert_equal(outcome)
     assert outcome["compared"] >= least, outcome
-    assert outcome["unrecorded"] == 0, outcome
-    assert outcome["broken"] == 0 and outcome["guessed"] == 0 and outcome["truncated"] == 0, outcome
     assert outcome["distinct"] >= distinct, outcome
     assert outcome["bottomless"] < least / 2, f"GDB's backtrace says nothing about most of them: {outcome}"
+
+
+def test_code_that_takes_the_place_of_other_code(tmp_path, program):
+    libraries = []
+    for padding in (200, 400):
+        libraries.append(tmp_path / f"plugin{padding}.so")
+        run_ok([CC, "-O1", f"-DPADDING={padding}", "-shared", "-fPIC", "-o", libraries[-1], PROGRAMS / "walks_plugin.c"])
+    command = [program("reloads.c", "-O2", "-Wl,-z,now"), "20", *libraries]
+    run_ok(command)
+    outcome = compare(tmp_path, command, 4000)
+    assert_equal(outcome)
+    assert outcome["compared"] >= 20 * 4, outcome

@@ -3,7 +3,7 @@
 Sourced by test_tracebacks.py in a GDB whose inferior has the tracer preloaded. Environment:
     TM_COMPARE_COUNT  allocations to compare; the program is ended when they are done
     TM_COMPARE_BATCH  so many in a row, then none until the heap has grown (0 = every one), to spread them over the run
-    TM_COMPARE_OUT    where the outcome goes, as JSON
+    TM_COMPARE_OUT    where the outcome goes, as JSON: "started" are the calls that were not seen to return
 
 At the first instruction of malloc, calloc or realloc the program counters of GDB's frames are noted; where it returns, the
 block's address leads through the tracer's tables (layout.h) to what was recorded. GDB finds the structures' fields in the
@@ -93,16 +93,21 @@ class Table:
 class Comparison:
     def __init__(self):
         self.table = None
-        self.outcome = {"compared": 0, "frames": 0, "different": 0, "unrecorded": 0, "guessed": 0, "broken": 0,
-                        "truncated": 0, "distinct": 0, "bottomless": 0, "examples": []}
+        self.outcome = {"started": 0, "compared": 0, "frames": 0, "different": 0, "unrecorded": 0, "guessed": 0, "broken": 0,
+                        "truncated": 0, "distinct": 0, "bottomless": 0, "examples": [], "errors": []}
         self.distinct = set()
-        self.finished = []
+        self.returns = {}
 
     def begin(self):
         self.table = Table()
         self.hooks = [Hook(self, name) for name in ("malloc", "calloc", "realloc")]
         self.growth = Growth(self) if BATCH else None
         self.in_batch = 0
+
+    def returns_to(self, address):
+        if address not in self.returns:
+            self.returns[address] = Return(self, address)
+        return self.returns[address]
 
     def taken(self):
         """One more: is the batch full?"""
@@ -170,22 +175,33 @@ def backtrace():
     return counters
 
 
-class Return(gdb.FinishBreakpoint):
-    """Where the allocation function returns."""
+class Return(gdb.Breakpoint):
+    """An address that an allocation function returns to. GDB's FinishBreakpoint misses calls from inlined functions."""
 
-    def __init__(self, comparison, frame, expected):
-        super().__init__(frame, internal=True)
+    def __init__(self, comparison, address):
+        super().__init__(f"*{address:#x}", internal=True)
         self.silent = True
         self.comparison = comparison
-        self.expected = expected
+        self.awaited = {}  # (thread, stack pointer after the return): what is expected
+
+    def expect(self, stack_pointer, expected):
+        self.awaited[(gdb.selected_thread().num, stack_pointer)] = expected
+        self.enabled = True
 
     def stop(self):
         comparison = self.comparison
-        comparison.finished.append(self)
-        block = int(gdb.parse_and_eval("(unsigned long)$rax"))
-        if block:
-            comparison.compare(block, self.expected)
+        expected = self.awaited.pop((gdb.selected_thread().num, register("rsp")), None)
+        self.enabled = bool(self.awaited)
+        block = register("rax")
+        if expected is not None:
+            comparison.outcome["started"] -= 1
+            if block:
+                comparison.compare(block, expected)
         return comparison.done()
+
+
+def register(name):
+    return int(gdb.parse_and_eval(f"(unsigned long)${name}"))
 
 
 class Hook(gdb.Breakpoint):
@@ -199,10 +215,6 @@ class Hook(gdb.Breakpoint):
 
     def stop(self):
         comparison = self.comparison
-        for finished in comparison.finished:
-            if finished.is_valid():
-                finished.delete()  # GDB keeps one whose stop() says no
-        comparison.finished.clear()
         table = comparison.table
         if not hasattr(table, "regions"):
             try:
@@ -213,7 +225,9 @@ class Hook(gdb.Breakpoint):
             except (LookupError, gdb.error):
                 return False  # the tracer has not begun yet
         if not comparison.done():
-            Return(comparison, gdb.newest_frame(), backtrace())
+            expected = backtrace()
+            comparison.returns_to(expected[0]).expect(register("rsp") + 8, expected)
+            comparison.outcome["started"] += 1
             comparison.taken()
         return False
 
@@ -232,6 +246,13 @@ class Growth(gdb.Breakpoint):
         return False
 
 
+def proceed(comparison, command):
+    """Runs the program on. What goes wrong in a stop() is only told in GDB's output."""
+    output = gdb.execute(command, to_string=True)
+    errors = comparison.outcome["errors"]
+    errors += [line for line in output.splitlines() if "Python Exception" in line][:EXAMPLES - len(errors)]
+
+
 def main():
     for setting in ("pagination off", "confirm off", "startup-with-shell off", "stop-on-solib-events 1",
                     "backtrace past-main on", "backtrace past-entry on", "backtrace limit unlimited",
@@ -239,14 +260,14 @@ def main():
         gdb.execute(f"set {setting}")
     gdb.execute("handle all nostop noprint pass", to_string=True)
     comparison = Comparison()
-    gdb.execute("run", to_string=True)
+    proceed(comparison, "run")
     while gdb.selected_inferior().pid and not any(
             objfile.filename.endswith("/libtm.so") for objfile in gdb.objfiles() if objfile.filename):
-        gdb.execute("continue", to_string=True)
+        proceed(comparison, "continue")
     gdb.execute("set stop-on-solib-events 0")
     comparison.begin()
     while gdb.selected_inferior().pid and not comparison.done():
-        gdb.execute("continue", to_string=True)
+        proceed(comparison, "continue")
     if gdb.selected_inferior().pid:
         gdb.execute("kill", to_string=True)
     with open(OUT, "w") as file:

@@ -16,15 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define UNW_LOCAL_ONLY
-#include <libunwind.h>
-
 #include "tracer/layout.h"
 #include "tracer/unwind.h"
 
 #define PUBLIC     __attribute__((visibility("default")))
 #define DEPTH_MAX  4096
 #define FRAME_BITS 20
+
+/* libunwind's; declared here because its header conflicts with LLVM's package of the same name */
+extern int unw_backtrace(void **buffer, int size);
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);

@@ -1,10 +1,9 @@
-/* walks_plugin.c: loaded and unloaded by walks.cpp. Built more than once with another PADDING, so that other
- * code comes to stand where code was. */
+/* walks_plugin.c: loaded and unloaded by walks.cpp and reloads.c. Built with PADDING 200 and with 400, the return
+ * addresses are the same and the frames are not: what was cached for the one is wrong for the other. */
 #include <stdlib.h>
-#include <string.h>
 
 #ifndef PADDING
-#define PADDING 64
+#define PADDING 200
 #endif
 
 int plugin(int depth);
@@ -12,8 +11,9 @@ int plugin(int depth);
 int plugin(int depth)
 {
     volatile char frame[PADDING];
-    memset((char *)frame, depth, sizeof(frame));
+    frame[0] = (char)depth;
+    frame[PADDING - 1] = (char)depth;
     void *volatile block = malloc(16);
     free(block);
-    return depth > 0 ? plugin(depth - 1) + frame[1] : frame[0];
+    return depth > 0 ? plugin(depth - 1) + frame[0] : frame[PADDING - 1];
 }
