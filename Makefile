@@ -36,7 +36,7 @@ ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 
 # What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
-DATA := lib/libtm.a lib/pkgconfig/tm.pc $(patsubst tracer/%,include/%,$(wildcard tracer/tm.h)) $(patsubst %,share/tm/%,$(wildcard gdb/tm-gdb.py)) \
+DATA := lib/libtm.a include/tm.h lib/pkgconfig/tm.pc share/tm/gdb/tm-gdb.py \
     $(patsubst gdb/tm/%,share/tm/python/tm/%,$(shell find gdb/tm -name '*.py')) \
     $(patsubst docs/%.in,share/man/man1/%,$(wildcard docs/*.1.in))
 AUTO_LOAD = share/gdb/auto-load$(1)/lib/libtm.so-gdb.py
