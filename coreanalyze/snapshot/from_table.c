@@ -38,6 +38,9 @@ struct table_resolver {
 
 #define DEPTH_MAX 65535u
 
+/* What a moment's single blocks would be asked for. */
+#define SINGLE_BLOCKS "--min-size, --max-size, --older and --newer are about single blocks"
+
 /* --------------------------------------------------------------------------------------- positions */
 
 static uint32_t add_name(struct ca_snapshot *snapshot, const char *name)
@@ -287,7 +290,7 @@ static bool table_each_trace(struct ca_snapshot *snapshot, const struct ca_trace
     struct table_resolver *resolver = snapshot->resolver_data;
     struct visit visit = {.visitor = visitor};
     if (resolver->moment) {
-        return ca_moment_refuse("an option about single blocks", ret_error);
+        return ca_moment_refuse(SINGLE_BLOCKS, ret_error);
     }
     return ca_table_each_block(resolver->table, visit_block, &visit, ret_error) &&
            (!visit.failed || ca_fail_memory(ret_error));
@@ -298,7 +301,7 @@ static bool table_read_traces(struct ca_snapshot *snapshot, struct ca_error **re
     struct table_resolver *resolver = snapshot->resolver_data;
     struct trace_reader reader = {.snapshot = snapshot};
     if (resolver->moment) {
-        return ca_moment_refuse("--min-size, --max-size, --older and --newer are about single blocks", ret_error);
+        return ca_moment_refuse(SINGLE_BLOCKS, ret_error);
     }
     if (!ca_table_each_block(resolver->table, read_trace, &reader, ret_error)) {
         return false;

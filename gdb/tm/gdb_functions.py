@@ -42,7 +42,7 @@ class Size(_Function):
 Usage: $_tm_size (POINTER)
 
 POINTER may be the block's address or that of any byte in it. 0 where no live block is known, so that it can
-be used in conditions. Where blocks lie in one another (an arena's in the arena's own) the innermost one counts.
+be used in conditions. Where blocks lie in one another (an arena's in the arena's own) the innermost counts.
 
 Example:
   break store if $_tm_size (buffer) < length"""

@@ -11,10 +11,10 @@ from . import gdb_parameters
 _PREFERRED = 0x2000000000  # TM_PREFERRED_ADDRESS of the layout
 _MAGIC = b"\x89tm-root\r\n\x1a\n\0\0\0"
 
-_NONE = ("No earlier prompt of this process is known to compare with: let it run to its next stop, or say with "
-         "what to compare (tm-diff OLD [NEW])")
-_OFF = ("The prompt before was not kept (show tm auto-snapshot): keep moments with tm-snapshot NAME and compare "
-        "with those")
+_NONE = ("No earlier prompt of this process is known to compare with: let it run to its next stop, or say "
+         "with what to compare (tm-diff OLD [NEW])")
+_OFF = ("The prompt before was not kept (show tm auto-snapshot): keep moments with tm-snapshot NAME and "
+        "compare with those")
 
 
 class _Prompts:
@@ -91,8 +91,9 @@ def previous():
 
 
 def _resumed(event):
-    number = event.inferior_thread.inferior.num if event.inferior_thread else gdb.selected_inferior().num
-    _runs[number] = _runs.get(number, 0) + 1
+    thread = getattr(event, "inferior_thread", None)
+    inferior = thread.inferior if thread is not None else gdb.selected_inferior()
+    _runs[inferior.num] = _runs.get(inferior.num, 0) + 1
 
 
 def _gone(event):
@@ -108,6 +109,7 @@ def watch():
     if not _watching:
         _watching = True
         gdb.events.cont.connect(_resumed)
+        gdb.events.inferior_call.connect(_resumed)  # GDB makes no "cont" of it
         gdb.events.exited.connect(_gone)
         gdb.events.inferior_deleted.connect(_gone)
         gdb.events.before_prompt.connect(_before_prompt)

@@ -235,8 +235,8 @@ Examples:
         if kept is not None:
             return kept
         if not os.path.exists(path):
-            raise gdb.GdbError('No snapshot is named "%s", and there is no such file. Try "tm-snapshot -list".'
-                               % operand)
+            raise gdb.GdbError('No snapshot is named "%s", and there is no such file. '
+                               'Try "tm-snapshot -list".' % operand)
         target = engine.Target.open_file(path, **gdb_inferior.symbol_options())
         opened.append(target)
         return target
