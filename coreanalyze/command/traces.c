@@ -113,7 +113,10 @@ static bool trace_text(struct traces *traces, const struct ca_trace *trace, stru
         return false;
     }
     struct ca_text *text = &traces->run->sink.text;
-    ca_text_printf(text, "%" PRIu64 " bytes at 0x%" PRIx64, trace->size, trace->address);
+    ca_text_printf(text, "%" PRIu64 " bytes", trace->size);
+    if (trace->address) { /* snapshot files hold none */
+        ca_text_printf(text, " at 0x%" PRIx64, trace->address);
+    }
     if (trace->domain) {
         ca_text_printf(text, ", domain %" PRIu32, trace->domain);
     }
@@ -212,8 +215,11 @@ static bool trace_csv(struct traces *traces, const struct ca_trace *trace, struc
         return false;
     }
     struct ca_text *text = &traces->run->sink.text;
-    ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",0x%" PRIx64 ",", trace->domain, trace->size,
-                   trace->address);
+    ca_text_printf(text, "%" PRIu32 ",%" PRIu64 ",", trace->domain, trace->size);
+    if (trace->address) {
+        ca_text_printf(text, "0x%" PRIx64, trace->address);
+    }
+    ca_text_add(text, ",");
     if (trace->thread) {
         ca_text_printf(text, "%" PRIu32, trace->thread);
     }

@@ -27,12 +27,11 @@ struct location_key {
     uint32_t frame_count;
 };
 
-/* A traceback as samples have it. */
-struct encoded_traceback {
-    uint32_t traceback;
-    uint32_t total; /* CA_TOTAL_UNKNOWN = not known */
-    uint64_t *ids;  /* in the arena; NULL = no traceback yet */
+/* A traceback as samples have it: those of the snapshot that are equal here become one. */
+struct stack {
+    const uint64_t *ids; /* of locations, in the arena */
     size_t count;
+    uint32_t total; /* CA_TOTAL_UNKNOWN = not known */
 };
 
 struct encoder {
@@ -48,7 +47,11 @@ struct encoder {
     struct location_key *keys; /* index = location id - 1 */
     size_t keys_capacity;
     struct ca_index location_index;
-    struct encoded_traceback last;
+    struct stack *stacks; /* in the order of the first samples that have them */
+    size_t stack_count, stacks_capacity;
+    struct ca_index stack_index;
+    uint32_t *stack_of; /* traceback id -> number of its stack + 1 */
+    size_t stack_of_capacity;
     int64_t label_bytes, label_domain, label_thread, label_total, unit_bytes;
     bool plain;  /* not compressed */
     bool failed; /* out of memory */
@@ -260,63 +263,107 @@ static bool add_label(struct encoder *encoder, Pprof__Sample *sample, int64_t ke
     return true;
 }
 
-/* The location ids of a traceback; many samples in a row have the same one and share them. */
-static bool find_locations(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
+static bool stack_equal(const void *array, uint32_t element, const void *key)
 {
-    struct encoded_traceback *last = &encoder->last;
-    if (last->ids && last->traceback == traceback) {
-        return true;
+    const struct stack *left = (const struct stack *)array + element, *right = key;
+    return left->count == right->count && left->total == right->total &&
+           (left->count == 0 || memcmp(left->ids, right->ids, left->count * sizeof *left->ids) == 0);
+}
+
+static uint32_t stack_key_hash(const struct stack *stack)
+{
+    return ca_hash_combine(ca_hash_bytes(stack->ids, stack->count * sizeof *stack->ids), stack->total);
+}
+
+static uint32_t stack_hash(const void *array, uint32_t element)
+{
+    return stack_key_hash((const struct stack *)array + element);
+}
+
+static const struct ca_index_type stack_type = {stack_equal, stack_hash};
+
+/* Its number; UINT32_MAX when out of memory. */
+static uint32_t add_stack(struct encoder *encoder, const struct stack *stack)
+{
+    uint32_t hash = stack_key_hash(stack);
+    uint32_t found = ca_index_find(&encoder->stack_index, &stack_type, encoder->stacks, stack, hash);
+    if (found != CA_INDEX_NONE) {
+        return found;
     }
+    if (encoder->stack_count >= UINT32_MAX - 1 ||
+        !CA_GROW(encoder->stacks, encoder->stacks_capacity, encoder->stack_count + 1) ||
+        !ca_index_reserve(&encoder->stack_index, &stack_type, encoder->stacks)) {
+        encoder->failed = true;
+        return UINT32_MAX;
+    }
+    found = (uint32_t)encoder->stack_count++;
+    encoder->stacks[found] = *stack;
+    ca_index_insert(&encoder->stack_index, found, hash);
+    return found;
+}
+
+static uint32_t read_stack(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
+{
     struct ca_location *locations;
-    size_t count;
-    uint32_t total;
-    if (!ca_snapshot_locations(encoder->snapshot, traceback, &locations, &count, &total, ret_error)) {
-        return false;
+    struct stack stack;
+    if (!ca_snapshot_locations(encoder->snapshot, traceback, &locations, &stack.count, &stack.total, ret_error)) {
+        return UINT32_MAX;
     }
-    uint64_t *ids = ca_arena_add(&encoder->arena, (count ? count : 1) * sizeof *ids);
+    uint64_t *ids = ca_arena_add(&encoder->arena, (stack.count ? stack.count : 1) * sizeof *ids);
     encoder->failed = encoder->failed || !ids;
-    for (size_t i = 0; i < count && !encoder->failed; i++) {
+    for (size_t i = 0; i < stack.count && !encoder->failed; i++) {
         ids[i] = add_location(encoder, &locations[i]);
     }
     free(locations);
-    *last = (struct encoded_traceback){traceback, total, ids, count};
-    return !encoder->failed || ca_fail_memory(ret_error);
+    stack.ids = ids;
+    uint32_t number = encoder->failed ? UINT32_MAX : add_stack(encoder, &stack);
+    if (number == UINT32_MAX) {
+        ca_fail_memory(ret_error);
+    }
+    return number;
 }
 
-/* A sample of a traceback with all its values 0 and room for the labels; NULL when something failed. */
-static Pprof__Sample *add_sample(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
+/* The number of a traceback's stack; UINT32_MAX with an error. */
+static uint32_t find_stack(struct encoder *encoder, uint32_t traceback, struct ca_error **ret_error)
 {
-    if (!find_locations(encoder, traceback, ret_error)) {
-        return NULL;
+    size_t before = encoder->stack_of_capacity;
+    if (!CA_GROW(encoder->stack_of, encoder->stack_of_capacity, (size_t)traceback + 1)) {
+        ca_fail_memory(ret_error);
+        return UINT32_MAX;
     }
+    memset(encoder->stack_of + before, 0, (encoder->stack_of_capacity - before) * sizeof *encoder->stack_of);
+    if (encoder->stack_of[traceback] == 0) {
+        uint32_t number = read_stack(encoder, traceback, ret_error);
+        if (number == UINT32_MAX) {
+            return UINT32_MAX;
+        }
+        encoder->stack_of[traceback] = number + 1;
+    }
+    return encoder->stack_of[traceback] - 1;
+}
+
+/* A sample of a stack with all its values 0 and room for the labels; NULL when out of memory. */
+static Pprof__Sample *add_sample(struct encoder *encoder, uint32_t number)
+{
+    const struct stack *stack = &encoder->stacks[number];
     Pprof__Sample *sample = ca_arena_add(&encoder->arena, sizeof *sample);
     int64_t *values = ca_arena_add(&encoder->arena, CA_SAMPLE_TYPES * sizeof *values);
     Pprof__Label **labels = ca_arena_add(&encoder->arena, 4 * sizeof(Pprof__Label *));
     if (!sample || !values || !labels || !list_add(encoder, &encoder->samples, sample)) {
         encoder->failed = true;
-    } else {
-        pprof__sample__init(sample);
-        memset(values, 0, CA_SAMPLE_TYPES * sizeof *values);
-        sample->n_location_id = encoder->last.count;
-        sample->location_id = encoder->last.ids;
-        sample->n_value = CA_SAMPLE_TYPES;
-        sample->value = values;
-        sample->label = labels;
-        if (encoder->last.total != CA_TOTAL_UNKNOWN) {
-            add_label(encoder, sample, encoder->label_total, encoder->last.total, 0);
-        }
-    }
-    if (encoder->failed) {
-        ca_fail_memory(ret_error);
         return NULL;
     }
-    return sample;
-}
-
-static bool same_sample(const struct ca_trace *left, const struct ca_trace *right)
-{
-    return left->domain == right->domain && left->traceback == right->traceback && left->size == right->size &&
-           left->thread == right->thread;
+    pprof__sample__init(sample);
+    memset(values, 0, CA_SAMPLE_TYPES * sizeof *values);
+    sample->n_location_id = stack->count;
+    sample->location_id = (uint64_t *)(uintptr_t)stack->ids;
+    sample->n_value = CA_SAMPLE_TYPES;
+    sample->value = values;
+    sample->label = labels;
+    if (stack->total != CA_TOTAL_UNKNOWN) {
+        add_label(encoder, sample, encoder->label_total, stack->total, 0);
+    }
+    return encoder->failed ? NULL : sample;
 }
 
 static bool encoder_keeps(const struct encoder *encoder, const struct ca_trace *trace, bool *ret_keeps,
@@ -324,6 +371,52 @@ static bool encoder_keeps(const struct encoder *encoder, const struct ca_trace *
 {
     *ret_keeps = true;
     return !encoder->choice || encoder->choice->keeps(encoder->choice->context, trace, ret_keeps, ret_error);
+}
+
+/* Equal blocks of one stack, not written yet. */
+struct run {
+    struct ca_trace trace;
+    uint32_t stack;
+    uint64_t count; /* 0 = none yet */
+};
+
+static bool run_write(struct encoder *encoder, struct run *run)
+{
+    if (run->count == 0) {
+        return true;
+    }
+    Pprof__Sample *sample = add_sample(encoder, run->stack);
+    if (!sample) {
+        return false;
+    }
+    sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)run->count;
+    sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)run->trace.size * run->count);
+    add_label(encoder, sample, encoder->label_bytes, run->trace.size, encoder->unit_bytes);
+    add_label(encoder, sample, encoder->label_domain, run->trace.domain, 0);
+    if (run->trace.thread) {
+        add_label(encoder, sample, encoder->label_thread, run->trace.thread, 0);
+    }
+    run->count = 0;
+    return !encoder->failed;
+}
+
+static bool run_add(struct encoder *encoder, struct run *run, const struct ca_trace *trace, struct ca_error **ret_error)
+{
+    uint32_t stack = find_stack(encoder, trace->traceback, ret_error);
+    if (stack == UINT32_MAX) {
+        return false;
+    }
+    bool equal = run->count && run->stack == stack && run->trace.domain == trace->domain &&
+                 run->trace.size == trace->size && run->trace.thread == trace->thread;
+    if (!equal) {
+        if (!run_write(encoder, run)) {
+            return ca_fail_memory(ret_error);
+        }
+        run->trace = *trace;
+        run->stack = stack;
+    }
+    run->count++;
+    return true;
 }
 
 /* Traces come ordered so that equal ones are neighbours; where they do not (hand-built snapshots), a run is simply shorter. */
@@ -334,41 +427,21 @@ static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
     if (!traces && count > 0) {
         return false;
     }
-    for (size_t begin = 0, end; begin < count; begin = end) {
-        struct ca_trace trace = traces[begin];
-        uint64_t kept = 0;
-        for (end = begin; end < count && same_sample(&trace, &traces[end]); end++) {
-            bool keeps;
-            if (!encoder_keeps(encoder, &traces[end], &keeps, ret_error)) {
-                return false;
-            }
-            kept += keeps;
-        }
-        if (kept == 0) {
-            continue;
-        }
-        Pprof__Sample *sample = add_sample(encoder, trace.traceback, ret_error);
-        if (!sample) {
+    struct run run = {.count = 0};
+    for (size_t i = 0; i < count; i++) {
+        bool keeps;
+        struct ca_trace trace = encoder->snapshot->traces[i];
+        if (!encoder_keeps(encoder, &trace, &keeps, ret_error) ||
+            (keeps && !run_add(encoder, &run, &trace, ret_error))) {
             return false;
         }
-        sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)kept;
-        sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)trace.size * kept);
-        add_label(encoder, sample, encoder->label_bytes, trace.size, encoder->unit_bytes);
-        add_label(encoder, sample, encoder->label_domain, trace.domain, 0);
-        if (trace.thread) {
-            add_label(encoder, sample, encoder->label_thread, trace.thread, 0);
-        }
-        if (encoder->failed) {
-            return ca_fail_memory(ret_error);
-        }
-        traces = ca_snapshot_traces(encoder->snapshot, &count, ret_error);
     }
-    return true;
+    return run_write(encoder, &run) || ca_fail_memory(ret_error);
 }
 
 /* What a stack allocated since start, or held at the peak. */
 struct history {
-    uint32_t traceback, domain;
+    uint32_t stack, domain;
     unsigned __int128 size[CA_VALUE_TOTAL + 1]; /* index = enum ca_value */
     uint64_t count[CA_VALUE_TOTAL + 1];
 };
@@ -378,13 +451,38 @@ struct histories {
     size_t count, capacity;
 };
 
-static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct histories *histories,
+static bool add_value(struct encoder *encoder, enum ca_value value, const struct ca_weight *weight,
+                      struct histories *histories, struct ca_error **ret_error)
+{
+    bool keeps;
+    const struct ca_trace trace = {.traceback = weight->traceback, .domain = weight->domain};
+    if (!encoder_keeps(encoder, &trace, &keeps, ret_error)) {
+        return false;
+    }
+    if (!keeps) {
+        return true;
+    }
+    uint32_t stack = find_stack(encoder, weight->traceback, ret_error);
+    if (stack == UINT32_MAX) {
+        return false;
+    }
+    if (!CA_GROW(histories->items, histories->capacity, histories->count + 1)) {
+        return ca_fail_memory(ret_error);
+    }
+    struct history *history = &histories->items[histories->count++];
+    *history = (struct history){.stack = stack, .domain = weight->domain};
+    history->size[value] = weight->size;
+    history->count[value] = weight->count;
+    return true;
+}
+
+static bool add_values(struct encoder *encoder, enum ca_value value, struct histories *histories,
                        struct ca_error **ret_error)
 {
     struct ca_weight *weights;
     size_t count;
     struct ca_error *error = NULL;
-    if (!ca_snapshot_weights(snapshot, value, false, &weights, &count, &error)) {
+    if (!ca_snapshot_weights(encoder->snapshot, value, false, &weights, &count, &error)) {
         bool failed = ca_error_status(error) != CA_USAGE; /* traces made by hand, or counters that were switched off */
         if (failed) {
             *ret_error = error;
@@ -393,21 +491,19 @@ static bool add_values(struct ca_snapshot *snapshot, enum ca_value value, struct
         }
         return !failed;
     }
-    bool done = CA_GROW(histories->items, histories->capacity, histories->count + count + 1);
+    bool done = true;
     for (size_t i = 0; i < count && done; i++) {
-        struct history *history = &histories->items[histories->count++];
-        *history = (struct history){.traceback = weights[i].traceback, .domain = weights[i].domain};
-        history->size[value] = weights[i].size;
-        history->count[value] = weights[i].count;
+        done = add_value(encoder, value, &weights[i], histories, ret_error);
     }
     free(weights);
-    return done || ca_fail_memory(ret_error);
+    return done;
 }
 
+/* In the order in which a reader of the file meets the tracebacks: what is saved from a file is that file again. */
 static int compare_histories(const void *a, const void *b)
 {
     const struct history *left = a, *right = b;
-    int order = (left->traceback > right->traceback) - (left->traceback < right->traceback);
+    int order = (left->stack > right->stack) - (left->stack < right->stack);
     return order ? order : (left->domain > right->domain) - (left->domain < right->domain);
 }
 
@@ -431,16 +527,9 @@ static void merge_histories(struct histories *histories)
     histories->count = kept;
 }
 
-static bool add_history_sample(struct encoder *encoder, const struct history *history, struct ca_error **ret_error)
+static bool add_history_sample(struct encoder *encoder, const struct history *history)
 {
-    bool keeps;
-    if (!encoder_keeps(encoder, &(struct ca_trace){.traceback = history->traceback, .domain = history->domain}, &keeps, ret_error)) {
-        return false;
-    }
-    if (!keeps) {
-        return true;
-    }
-    Pprof__Sample *sample = add_sample(encoder, history->traceback, ret_error);
+    Pprof__Sample *sample = add_sample(encoder, history->stack);
     if (!sample) {
         return false;
     }
@@ -448,20 +537,20 @@ static bool add_history_sample(struct encoder *encoder, const struct history *hi
     sample->value[CA_SAMPLE_TOTAL_SIZE] = clamp(history->size[CA_VALUE_TOTAL]);
     sample->value[CA_SAMPLE_PEAK_COUNT] = clamp(history->count[CA_VALUE_PEAK]);
     sample->value[CA_SAMPLE_PEAK_SIZE] = clamp(history->size[CA_VALUE_PEAK]);
-    return add_label(encoder, sample, encoder->label_domain, history->domain, 0) || ca_fail_memory(ret_error);
+    return add_label(encoder, sample, encoder->label_domain, history->domain, 0);
 }
 
 /* One further sample per stack, without `bytes`: totals and peak. Left out where the snapshot keeps none. */
 static bool add_history(struct encoder *encoder, struct ca_error **ret_error)
 {
     struct histories histories = {0};
-    bool done = add_values(encoder->snapshot, CA_VALUE_TOTAL, &histories, ret_error) &&
-                add_values(encoder->snapshot, CA_VALUE_PEAK, &histories, ret_error);
+    bool done = add_values(encoder, CA_VALUE_TOTAL, &histories, ret_error) &&
+                add_values(encoder, CA_VALUE_PEAK, &histories, ret_error);
     if (done && histories.count) {
         merge_histories(&histories);
     }
     for (size_t i = 0; i < histories.count && done; i++) {
-        done = add_history_sample(encoder, &histories.items[i], ret_error);
+        done = add_history_sample(encoder, &histories.items[i]) || ca_fail_memory(ret_error);
     }
     free(histories.items);
     return done;
@@ -605,6 +694,9 @@ static void encoder_deinit(struct encoder *encoder)
     free(encoder->string_of);
     free(encoder->function_of);
     free(encoder->keys);
+    free(encoder->stacks);
+    free(encoder->stack_of);
+    ca_index_deinit(&encoder->stack_index);
     ca_index_deinit(&encoder->location_index);
     ca_arena_deinit(&encoder->arena);
 }

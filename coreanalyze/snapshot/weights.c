@@ -102,6 +102,14 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
         }
         *recent = (uint32_t)(weight - weights->items);
     }
+    if (weight->count > UINT64_MAX - count) { /* a file may claim that many: there may be several weights of one key */
+        if (weights->count >= UINT32_MAX - 1 || !CA_GROW(weights->items, weights->capacity, weights->count + 1)) {
+            return false;
+        }
+        *recent = (uint32_t)weights->count++;
+        weight = &weights->items[*recent];
+        *weight = key;
+    }
     weight->size += (unsigned __int128)trace->size * count;
     weight->count += count;
     return true;
