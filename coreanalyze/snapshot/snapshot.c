@@ -231,11 +231,7 @@ bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *
         return false;
     }
     snapshot->traces[snapshot->trace_count++] = *trace;
-<<<<<<< Updated upstream
     if (snapshot->resolver == NULL) { /* otherwise the coverage was read, too */
-=======
-    if (snapshot->resolver == NULL) { /* others say what they hold before their traces are read */
->>>>>>> Stashed changes
         snapshot->coverage.blocks++;
     }
     return true;
