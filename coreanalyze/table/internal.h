@@ -78,13 +78,17 @@ struct ca_table_private {
     bool scanned;       /* coverage.blocks and coverage.rejected hold what a scan of the blocks found */
 };
 
-/* ------------------------------------------------------------------------------- blocks (blocks.c) */
+/* --------------------------------------------- blocks (blocks.c, live.c, wide.c, weights.c) */
 
 /* The live block (domain, address) as its word or WIDE element says, operations in flight left aside. */
 bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block,
                  bool *ret_found, struct ca_error **ret_error);
 /* The live word of an address; 0 = none, not readable, or of an older generation. */
 bool ca_live_word(struct ca_table *table, uint64_t address, uint64_t *ret_word, struct ca_error **ret_error);
+/* Fills in internal->wide. */
+bool ca_wide_read(struct ca_table *table, struct ca_error **ret_error);
+/* struct ca_block by domain and address, for qsort. */
+int ca_blocks_compare(const void *a, const void *b);
 /* The WIDE element in this state (enum tm_wide_state) that a realloc has in its hands: the old block of its
  * address, if it had no live word. */
 bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, uint32_t state,

@@ -267,6 +267,7 @@ END_TEST
 
 START_TEST(requests_show_at_once)
 {
+    set_up_shape(&(struct image_shape){.features = TM_FEATURE_STATS});
     image->root->request = TM_REQUEST_CLEAR;
     read_table();
     assert_agreement(0, 0);
@@ -279,6 +280,7 @@ START_TEST(requests_show_at_once)
     read_table();
     assert_agreement(0, 0);
     ck_assert_uint_eq(table->root.state, TM_STATE_STOPPED);
+    ck_assert_uint_eq(table->stats[2].total_count, 0);
     image->root->request = TM_REQUEST_START;
     image->root->request_argument = 7;
     read_table();
@@ -835,6 +837,7 @@ START_TEST(shards_add_up_and_peaks_are_resolved)
     ck_assert_uint_eq(table->stats[2].peak_count, 140);
     ck_assert_uint_eq(table->stats[2].peak_size, 1400);
     ck_assert_uint_eq(table->stats[3].peak_count, 6);
+    ck_assert_uint_eq(table->stats[3].peak_size, 2 * (0 + 7 + 9));
     ck_assert_uint_eq(table->stats[3].total_count, 12);
     image->root->peak = EXAMPLE_SIZE - 1; /* now is a new peak, which is stored when memory falls */
     read_table();

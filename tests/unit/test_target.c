@@ -204,8 +204,8 @@ START_TEST(allocator_frames_are_skipped)
 }
 END_TEST
 
-/* The first byte of a function is its own when a signal interrupted it there, but the end of the call before it when it is a
- * return address. */
+/* The first byte of a function is its own when a signal interrupted it there, but the end of the call before
+ * it when it is a return address. */
 START_TEST(interrupted_at_the_first_byte)
 {
     add_own_frames();

@@ -1,0 +1,149 @@
+/* weights.c: live count and size per stack, by a scan of the blocks or from the tracer's counters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "live.h"
+
+struct weighing {
+    struct ca_scan scan;
+    struct ca_stack_weight *weights;
+};
+
+/* The hot loop of every `top` without counters: tens of millions of words, most of them 0. */
+static bool weigh_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
+                          size_t count)
+{
+    struct weighing *weighing = context;
+    struct ca_live_rules rules = ca_live_rules(weighing->scan.table, region);
+    size_t stride = region->header.element_size;
+    (void)index;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word;
+        memcpy(&word, bytes + i * stride, sizeof(word));
+        if (!ca_word_is_live(&rules, word) || (word & TM_LIVE_SIZE_MASK) == TM_LIVE_SIZE_WIDE) {
+            continue;
+        }
+        uint32_t stack = ca_word_stack(word);
+        if (stack == 0) {
+            weighing->scan.rejected++;
+            continue;
+        }
+        struct ca_stack_weight *weight = &weighing->weights[ca_scan_stack(&weighing->scan, stack)];
+        weight->count++;
+        weight->size += word & TM_LIVE_SIZE_MASK;
+        weighing->scan.blocks++;
+    }
+    return true;
+}
+
+static void weigh_blocks(struct weighing *weighing, const struct ca_block *blocks, size_t count,
+                         uint32_t domain)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (domain == UINT32_MAX || blocks[i].domain == domain) {
+            struct ca_stack_weight *weight =
+                &weighing->weights[ca_scan_stack(&weighing->scan, blocks[i].stack)];
+            weight->count++;
+            weight->size += blocks[i].size;
+            weighing->scan.blocks++;
+        }
+    }
+}
+
+static struct ca_stack_weight *weights_create(const struct ca_table *table, struct ca_error **ret_error)
+{
+    struct ca_stack_weight *weights = calloc(table->stack_count, sizeof(*weights));
+    if (!weights) {
+        ca_fail_memory(ret_error);
+    }
+    return weights;
+}
+
+bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                      struct ca_error **ret_error)
+{
+    const struct ca_table_private *internal = table->internal;
+    struct weighing weighing = {.scan = {.table = table}, .weights = weights_create(table, ret_error)};
+    if (!weighing.weights || !ca_wide_read(table, ret_error)) {
+        free(weighing.weights);
+        return false;
+    }
+    if ((domain == 0 || domain == UINT32_MAX) && !ca_live_visit(table, weigh_segment, &weighing, ret_error)) {
+        free(weighing.weights);
+        return false;
+    }
+    weigh_blocks(&weighing, internal->wide, internal->wide_count, domain);
+    weigh_blocks(&weighing, internal->overlay, internal->overlay_count, domain);
+    if (domain == UINT32_MAX) {
+        ca_scan_finish(&weighing.scan);
+    }
+    *ret_weights = weighing.weights;
+    return true;
+}
+
+/* True when the counters' sums are the threads' totals: the two are kept apart by the tracer, so this tells
+ * whether a counter was missed, cut off or damaged. */
+static bool counters_add_up(const struct ca_table *table)
+{
+    uint64_t count = 0, size = 0;
+    for (size_t i = 0; i < table->stack_count; i++) {
+        count += table->stats[i].live_count;
+        size += table->stats[i].live_size;
+    }
+    return count == table->internal->count_now && size == table->current;
+}
+
+bool ca_table_has_counters(const struct ca_table *table)
+{
+    const struct ca_table_private *internal = table->internal;
+    return table->stats && !internal->busy && internal->missing_beside_live == 0 && counters_add_up(table);
+}
+
+/* Also where live words were cut off: the totals then are still those of all blocks.
+ * Counters are per stack; blocks of other domains than 0 all stand in WIDE and are told apart there. */
+bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                          bool *ret_usable, struct ca_error **ret_error)
+{
+    const struct ca_table_private *internal = table->internal;
+    *ret_usable = ca_table_has_counters(table);
+    if (!*ret_usable) {
+        return true;
+    }
+    struct ca_stack_weight *weights = weights_create(table, ret_error);
+    if (!weights || !ca_wide_read(table, ret_error)) {
+        free(weights);
+        return false;
+    }
+    bool subtract = domain == 0;
+    for (size_t i = 0; (subtract || domain == UINT32_MAX) && i < table->stack_count; i++) {
+        weights[i] = (struct ca_stack_weight){table->stats[i].live_count, table->stats[i].live_size};
+    }
+    for (size_t i = 0; domain != UINT32_MAX && i < internal->wide_count; i++) {
+        const struct ca_block *block = &internal->wide[i];
+        struct ca_stack_weight *weight = &weights[block->stack < table->stack_count ? block->stack : 1];
+        if (subtract && block->domain != 0) {
+            *ret_usable = *ret_usable && weight->count >= 1 && weight->size >= block->size;
+            weight->count--;
+            weight->size -= block->size;
+        } else if (!subtract && block->domain == domain) {
+            weight->count++;
+            weight->size += block->size;
+        }
+    }
+    if (!*ret_usable) {
+        free(weights);
+        return true;
+    }
+    *ret_weights = weights;
+    return true;
+}
+
+bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_weight **ret_weights,
+                    struct ca_error **ret_error)
+{
+    bool usable;
+    if (!ca_weigh_by_counters(table, domain, ret_weights, &usable, ret_error)) {
+        return false;
+    }
+    return usable || ca_weigh_by_scan(table, domain, ret_weights, ret_error);
+}
