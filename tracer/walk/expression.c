@@ -159,6 +159,11 @@ static uintptr_t divide(struct evaluation *evaluation, uint8_t op, uintptr_t lef
     return op == OP_DIV ? (uintptr_t)((intptr_t)left / (intptr_t)right) : left % right;
 }
 
+static uintptr_t shift_arithmetic(uintptr_t value, unsigned count)
+{
+    return (intptr_t)value < 0 ? ~(~value >> count) : value >> count;
+}
+
 static uintptr_t compute_binary(struct evaluation *evaluation, uint8_t op, uintptr_t left, uintptr_t right)
 {
     intptr_t a = (intptr_t)left;
@@ -181,7 +186,7 @@ static uintptr_t compute_binary(struct evaluation *evaluation, uint8_t op, uintp
     case OP_SHR:
         return right < 64 ? left >> right : 0;
     case OP_SHRA:
-        return (uintptr_t)(a >> (right < 64 ? right : 63));
+        return shift_arithmetic(left, right < 64 ? (unsigned)right : 63);
     case OP_EQ:
         return a == b;
     case OP_NE:
