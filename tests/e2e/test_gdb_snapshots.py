@@ -261,6 +261,70 @@ def test_sqlite_between_two_statements(program, tmp_path):
         assert size - SQLITE_HEADER * count == used[stop] - used[stop - 1], f"statement {stop}"
 
 
+REDIS_CLIENT = """
+import re, socket, sys
+
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+answers = connection.makefile("rb")
+
+def call(*words):
+    connection.sendall(b"*%d\\r\\n" % len(words) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(word), word) for word in words))
+    head = answers.readline()
+    return answers.read(int(head[1:]) + 2) if head.startswith(b"$") else head
+
+def look(out):
+    print(int(re.search(rb"used_memory:(\\d+)", call(b"INFO", b"memory"))[1]), file=out, flush=True)
+
+call(b"INFO", b"cpu")  # Redis allocates a command's histogram when the command was first run
+with open(sys.argv[2], "w") as out:
+    for command in ([b"SET", b"key", b"v" * 100], [b"SET", b"large", b"v" * 100000], [b"DEL", b"large"],
+                    [b"RPUSH", b"list", *(b"item %d" % number for number in range(2000))]):
+        call(*command)
+        look(out)
+call(b"SHUTDOWN", b"NOSAVE")
+"""
+
+JEMALLOC_SIZES = """
+import gdb, tm
+
+def usable(size):
+    # jemalloc's classes: multiples of 16 up to 128 (its 8 is never asked for under the tracer), then four between two powers of 2
+    step = 16 if size <= 128 else 1 << (size - 1).bit_length() - 3
+    return max(16, (size + step - 1) // step * step)
+
+def totals():
+    sizes = [trace.size for trace in tm.take_snapshot().traces]
+    return sum(sizes), sum(map(usable, sizes))
+"""
+
+
+@pytest.mark.skipif(not harness.have("redis-server"), reason="redis-server is not installed")
+def test_redis_between_two_commands(tmp_path):
+    """The server stands where it writes its answer to INFO memory: what was allocated and freed since the answer before is
+    what the two answers' used_memory differ by, in sizes as jemalloc rounds them."""
+    linked = harness.run_ok(["ldd", shutil.which("redis-server")]).stdout
+    if "libjemalloc" not in linked:
+        pytest.skip("this redis-server has another allocator than jemalloc, and used_memory counts what that makes of sizes")
+    (tmp_path / "client.py").write_text(REDIS_CLIENT)
+    (tmp_path / "sizes.py").write_text(JEMALLOC_SIZES)
+    stops = range(4)
+    looks = [line for stop in stops for line in
+             ["continue", *ask(f"total{stop}", "python print(*totals())"), *ask(f"diff{stop}", f"tm-diff {AS_JSON}")]]
+    session = talk([*PRELOADED, "set breakpoint pending on", f"source {tmp_path}/sizes.py", "break epoll_wait", "run", "delete",
+                    "shell /usr/bin/python3 client.py socket used >client.log 2>&1 &", "break write if $rdx > 1000", *looks,
+                    "continue"], "--args", "redis-server", "--port", "0", "--unixsocket", "socket", "--save", "", "--appendonly",
+                   "no", cwd=tmp_path)
+    used = [int(line) for line in (tmp_path / "used").read_text().splitlines()]
+    requested, usable = zip(*(map(int, session[f"total{stop}"].split()) for stop in stops))
+    assert len(used) == len(stops), session.stdout
+    assert used[1] - used[0] > 50000 and used[2] - used[1] < -50000
+    for stop in stops[1:]:
+        assert usable[stop] - usable[stop - 1] == used[stop] - used[stop - 1], f"command {stop}"
+        total = json.loads(session[f"diff{stop}"])["total"]["size_diff"]
+        assert total == requested[stop] - requested[stop - 1], f"command {stop}"
+
+
 # -------------------------------------------------------------------------------------------------- settings
 
 def test_settings(program):
