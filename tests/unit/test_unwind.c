@@ -166,6 +166,21 @@ START_TEST(frame_pointers_are_followed_through_unknown_code)
 }
 END_TEST
 
+START_TEST(direct_calls_are_calls_too)
+{
+    walker_begin();
+    (void)code_make(64, with_frame_pointer, sizeof(with_frame_pointer));
+    /* push %rbp; mov %rsp, %rbp; call to byte 64; pop %rbp; ret: the return address is at byte 9 */
+    static const uint8_t direct[] = {0x55, 0x48, 0x89, 0xe5, 0xe8, 64 - 9, 0, 0, 0, 0x5d, 0xc3};
+    trampoline *first = code_make(0, direct, sizeof(direct));
+    first(walk_here);
+    ck_assert_uint_eq(seen.walk.flags, TM_STACK_GUESSED);
+    ck_assert_uint_eq(pc_of(&seen, 1), (uintptr_t)code_page() + 64 + 6);
+    ck_assert_uint_eq(pc_of(&seen, 2), (uintptr_t)code_page() + 9);
+    ck_assert_int_eq(index_of(&seen, CALLER_OF_TEST()), 4);
+}
+END_TEST
+
 START_TEST(unknown_code_without_frame_pointers_ends_the_walk)
 {
     walker_begin();
@@ -732,6 +747,7 @@ static Suite *unwind_suite(void)
     Suite *suite = suite_create("unwind");
     TCase *walks = tcase_create("walks");
     tcase_add_test(walks, frame_pointers_are_followed_through_unknown_code);
+    tcase_add_test(walks, direct_calls_are_calls_too);
     tcase_add_test(walks, unknown_code_without_frame_pointers_ends_the_walk);
     tcase_add_test(walks, implausible_frame_pointers_are_not_followed);
     tcase_add_test(walks, frame_pointers_to_other_stacks_are_not_followed);
