@@ -252,111 +252,128 @@ static void write_text(const struct info *info, struct ca_sink *sink)
 
 /* --------------------------------------------------------------------------------------------------- JSON */
 
+static void write_layout(struct ca_json *json, const struct info *info)
+{
+    ca_json_line(json);
+    ca_json_object_open(json, "layout");
+    ca_json_unsigned(json, "major", info->table->root.major);
+    ca_json_unsigned(json, "minor", info->table->root.minor);
+    ca_json_address(json, "address", info->table->address);
+    ca_json_string(json, "found_by", route_word(info->table->route));
+    ca_json_object_close(json);
+}
+
 static void write_state(struct ca_json *json, const struct info *info)
 {
     const struct tm_root *root = &info->table->root;
     const struct ca_process *process = ca_source_process(info->source);
     char since[32];
     time_format(since, sizeof since, root->start_time);
-
-    struct json_object *layout = ca_json_object(json);
-    ca_json_set(json, layout, "major", ca_json_unsigned(json, root->major));
-    ca_json_set(json, layout, "minor", ca_json_unsigned(json, root->minor));
-    ca_json_set(json, layout, "address", ca_json_address(json, info->table->address));
-    ca_json_set(json, layout, "found_by", ca_json_name(json, route_word(info->table->route)));
-
-    struct json_object *words = ca_json_array(json);
+    ca_json_line(json);
+    ca_json_unsigned(json, "pid", root->pid);
+    ca_json_string(json, "program", process->program[0] ? process->program : NULL);
+    ca_json_string(json, "arguments", process->arguments[0] ? process->arguments : NULL);
+    ca_json_line(json);
+    ca_json_string(json, "state", state_word(root->state));
+    ca_json_string(json, "start_time", since);
+    ca_json_unsigned(json, "traceback_limit", root->traceback_limit);
+    ca_json_array_open(json, "features");
     for (size_t i = 0; i < FEATURE_COUNT; i++) {
         if (root->features & features[i].bit) {
-            ca_json_append(json, words, ca_json_name(json, features[i].word));
+            ca_json_string(json, NULL, features[i].word);
         }
     }
-    ca_json_member(json, "command", ca_json_name(json, "info"));
-    ca_json_member(json, "layout", layout);
-    ca_json_member(json, "pid", ca_json_unsigned(json, root->pid));
-    ca_json_member(json, "program", ca_json_name(json, process->program[0] ? process->program : NULL));
-    ca_json_member(json, "arguments", ca_json_name(json, process->arguments[0] ? process->arguments : NULL));
-    ca_json_member(json, "state", ca_json_name(json, state_word(root->state)));
-    ca_json_member(json, "start_time", ca_json_name(json, since));
-    ca_json_member(json, "traceback_limit", ca_json_unsigned(json, root->traceback_limit));
-    ca_json_member(json, "features", words);
+    ca_json_array_close(json);
 }
 
 static void write_memory(struct ca_json *json, const struct info *info)
 {
     const struct ca_table *table = info->table;
-    ca_json_member(json, "current", ca_json_unsigned(json, table->current));
-    ca_json_member(json, "peak", ca_json_unsigned(json, table->peak));
-    ca_json_member(json, "peak_short_per_thread", ca_json_unsigned(json, table->root.fold_bytes));
-    ca_json_member(json, "tracer_memory", ca_json_unsigned(json, table->root.committed_bytes));
-    ca_json_member(json, "tracer_private_memory", ca_json_unsigned(json, table->root.private_bytes));
-    ca_json_member(json, "tracer_memory_limit",
-                   table->root.max_bytes ? ca_json_unsigned(json, table->root.max_bytes) : NULL);
-    ca_json_member(json, "tracebacks",
-                   ca_json_unsigned(json, table->stack_count ? table->stack_count - 1 : 0));
-    ca_json_member(json, "frames", ca_json_unsigned(json, table->frame_count ? table->frame_count - 1 : 0));
-    ca_json_member(json, "freed_capacity", ca_json_unsigned(json, table->root.freed_count));
-    ca_json_member(json, "missed_frees", ca_json_unsigned(json, table->root.anomaly_count));
+    ca_json_line(json);
+    ca_json_unsigned(json, "current", table->current);
+    ca_json_unsigned(json, "peak", table->peak);
+    ca_json_unsigned(json, "peak_short_per_thread", table->root.fold_bytes);
+    ca_json_line(json);
+    ca_json_unsigned(json, "tracer_memory", table->root.committed_bytes);
+    ca_json_unsigned(json, "tracer_private_memory", table->root.private_bytes);
+    if (table->root.max_bytes) {
+        ca_json_unsigned(json, "tracer_memory_limit", table->root.max_bytes);
+    } else {
+        ca_json_null(json, "tracer_memory_limit");
+    }
+    ca_json_line(json);
+    ca_json_unsigned(json, "tracebacks", table->stack_count ? table->stack_count - 1 : 0);
+    ca_json_unsigned(json, "frames", table->frame_count ? table->frame_count - 1 : 0);
+    ca_json_unsigned(json, "freed_capacity", table->root.freed_count);
+    ca_json_unsigned(json, "missed_frees", table->root.anomaly_count);
 }
 
 static void write_threads(struct ca_json *json, const struct info *info)
 {
-    ca_json_list_open(json, "threads");
+    ca_json_line(json);
+    ca_json_array_open(json, "threads");
     for (size_t i = 0; i < info->thread_count; i++) {
-        ca_json_list_add(json, ca_json_unsigned(json, info->threads[i]));
+        ca_json_unsigned(json, NULL, info->threads[i]);
     }
-    ca_json_list_close(json);
+    ca_json_array_close(json);
 }
 
 static void write_operations(struct ca_json *json, const struct ca_table *table)
 {
-    ca_json_list_open(json, "in_flight");
+    ca_json_line(json);
+    ca_json_array_open(json, "in_flight");
     for (size_t i = 0; i < table->in_flight_count; i++) {
         const struct ca_in_flight *operation = &table->in_flight[i];
-        struct json_object *object = ca_json_object(json);
-        ca_json_set(json, object, "thread", ca_json_unsigned(json, operation->tid));
-        ca_json_set(json, object, "level", ca_json_unsigned(json, operation->level));
-        ca_json_set(json, object, "operation", ca_json_name(json, operation_word(operation->code)));
-        ca_json_set(json, object, "address", ca_json_address(json, operation->address));
-        ca_json_set(json, object, "new_address", ca_json_address(json, operation->new_address));
-        ca_json_set(json, object, "size", ca_json_unsigned(json, operation->size));
-        ca_json_set(json, object, "done", ca_json_boolean(json, operation->after));
-        ca_json_set(json, object, "ambiguous", ca_json_boolean(json, operation->ambiguous));
-        ca_json_list_add(json, object);
+        ca_json_line(json);
+        ca_json_object_open(json, NULL);
+        ca_json_unsigned(json, "thread", operation->tid);
+        ca_json_unsigned(json, "level", operation->level);
+        ca_json_string(json, "operation", operation_word(operation->code));
+        ca_json_address(json, "address", operation->address);
+        ca_json_address(json, "new_address", operation->new_address);
+        ca_json_unsigned(json, "size", operation->size);
+        ca_json_boolean(json, "done", operation->after);
+        ca_json_boolean(json, "ambiguous", operation->ambiguous);
+        ca_json_object_close(json);
     }
-    ca_json_list_close(json);
+    ca_json_array_close(json);
 }
 
 static void write_modules(struct ca_json *json, const struct info *info)
 {
-    ca_json_list_open(json, "modules");
+    ca_json_line(json);
+    ca_json_array_open(json, "modules");
     for (uint32_t i = 1; i < info->table->module_count; i++) {
         const struct ca_module *module = &info->table->modules[i];
         char build_id[CA_BUILD_ID_TEXT];
         ca_build_id_format(build_id, module);
-        struct json_object *object = ca_json_object(json);
-        ca_json_set(json, object, "path", ca_json_name(json, module->path));
-        ca_json_set(json, object, "start", ca_json_address(json, module->start));
-        ca_json_set(json, object, "end", ca_json_address(json, module->end));
-        ca_json_set(json, object, "build_id", ca_json_name(json, module->build_id_length ? build_id : NULL));
-        ca_json_set(json, object, "unloaded", ca_json_boolean(json, module->unloaded_time != 0));
-        ca_json_set(json, object, "symbols", ca_json_name(json, symbols_word(module_symbols(info, i))));
-        ca_json_list_add(json, object);
+        ca_json_line(json);
+        ca_json_object_open(json, NULL);
+        ca_json_string(json, "path", module->path);
+        ca_json_address(json, "start", module->start);
+        ca_json_address(json, "end", module->end);
+        ca_json_string(json, "build_id", module->build_id_length ? build_id : NULL);
+        ca_json_boolean(json, "unloaded", module->unloaded_time != 0);
+        ca_json_string(json, "symbols", symbols_word(module_symbols(info, i)));
+        ca_json_object_close(json);
     }
-    ca_json_list_close(json);
+    ca_json_array_close(json);
 }
 
-static bool write_json(const struct info *info, struct ca_sink *sink, struct ca_error **ret_error)
+static void write_json(const struct info *info, struct ca_sink *sink)
 {
-    struct ca_json json;
-    ca_json_open(&json, sink);
+    struct ca_json json = {.text = &sink->text};
+    ca_json_object_open(&json, NULL);
+    ca_json_string(&json, "command", "info");
+    write_layout(&json, info);
     write_state(&json, info);
     write_memory(&json, info);
     write_threads(&json, info);
     write_operations(&json, info->table);
     write_modules(&json, info);
-    ca_json_member(&json, "coverage", ca_coverage_json(&json, &info->table->coverage));
-    return ca_json_close(&json, ret_error);
+    ca_coverage_add_json(&json, "coverage", &info->table->coverage);
+    ca_json_object_close(&json);
+    ca_text_add(&sink->text, "\n");
 }
 
 bool ca_run_info(struct ca_run *run, struct ca_error **ret_error)
@@ -364,7 +381,7 @@ bool ca_run_info(struct ca_run *run, struct ca_error **ret_error)
     struct info info = {0};
     bool done = info_read(&info, run->targets[0], ret_error);
     if (done && run->options.format == CA_FORMAT_JSON) {
-        done = write_json(&info, &run->sink, ret_error);
+        write_json(&info, &run->sink);
     } else if (done) {
         write_text(&info, &run->sink);
     }

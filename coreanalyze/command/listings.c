@@ -182,16 +182,27 @@ static void coverage_message(const struct ca_listing *listing, struct ca_run *ru
     ca_text_deinit(&text);
 }
 
+static bool answer_write(const struct ca_listing *listing, struct ca_run *run, struct ca_error **ret_error)
+{
+    switch (run->options.format) {
+    case CA_FORMAT_JSON:
+        ca_listing_write_json(listing, &run->sink);
+        return true;
+    case CA_FORMAT_CSV:
+        ca_listing_write_csv(listing, &run->sink);
+        return true;
+    case CA_FORMAT_FOLDED:
+        ca_listing_write_folded(listing, &run->sink);
+        return true;
+    default:
+        return ca_listing_write_text(listing, &run->sink, ret_error);
+    }
+}
+
 bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error)
 {
-    static bool (*const writers[])(const struct ca_listing *, struct ca_sink *, struct ca_error **) = {
-        [CA_FORMAT_TEXT] = ca_listing_write_text,
-        [CA_FORMAT_JSON] = ca_listing_write_json,
-        [CA_FORMAT_CSV] = ca_listing_write_csv,
-        [CA_FORMAT_FOLDED] = ca_listing_write_folded,
-    };
     const struct ca_listing *listing = &owner->listing;
-    if (!writers[run->options.format](listing, &run->sink, ret_error)) {
+    if (!answer_write(listing, run, ret_error)) {
         return false;
     }
     if (run->options.format == CA_FORMAT_CSV || run->options.format == CA_FORMAT_FOLDED) {

@@ -142,60 +142,61 @@ static bool write_text(struct traces *traces, struct ca_error **ret_error)
 
 static bool frames_json(struct traces *traces, const uint32_t *frames, size_t count)
 {
-    struct ca_json *json = &traces->json;
-    struct json_object *list = ca_json_array(json);
+    struct ca_json json = {.text = &traces->frames};
+    ca_json_array_open(&json, "frames");
     for (size_t i = count; i-- > 0;) {
         const struct ca_frame *frame = ca_snapshot_frame(traces->snapshot, frames[i]);
-        struct json_object *pair = ca_json_array(json);
-        ca_json_append(json, pair, ca_json_name(json, ca_snapshot_string(traces->snapshot, frame->filename)));
-        ca_json_append(json, pair, ca_json_unsigned(json, frame->lineno));
-        ca_json_append(json, list, pair);
+        ca_json_array_open(&json, NULL);
+        ca_json_string(&json, NULL, ca_snapshot_string(traces->snapshot, frame->filename));
+        ca_json_unsigned(&json, NULL, frame->lineno);
+        ca_json_array_close(&json);
     }
-    ca_text_printf(&traces->frames, "\"frames\": %s, \"total_nframe\": ", ca_json_text(json, list));
+    ca_json_array_close(&json);
     if (traces->total_nframe == CA_TOTAL_UNKNOWN) {
-        ca_text_add(&traces->frames, "null");
+        ca_json_null(&json, "total_nframe");
     } else {
-        ca_text_printf(&traces->frames, "%" PRIu32, traces->total_nframe);
+        ca_json_unsigned(&json, "total_nframe", traces->total_nframe);
     }
-    json_object_put(list);
-    return !json->failed;
+    return true;
 }
 
-/* Numbers only, and ten million of them: written without a tree. */
 static bool trace_json(struct traces *traces, const struct ca_trace *trace, struct ca_error **ret_error)
 {
     if (!frames_prepare(traces, trace->traceback, frames_json, ret_error)) {
         return false;
     }
-    struct ca_text *text = &traces->run->sink.text;
-    ca_json_list_next(&traces->json);
-    ca_text_printf(text, "{ \"domain\": %" PRIu32 ", \"size\": %" PRIu64 ", ", trace->domain, trace->size);
-    add_frames(text, traces);
+    struct ca_json *json = &traces->json;
+    ca_json_line(json);
+    ca_json_object_open(json, NULL);
+    ca_json_unsigned(json, "domain", trace->domain);
+    ca_json_unsigned(json, "size", trace->size);
+    ca_json_members(json, &traces->frames);
     if (trace->thread) {
-        ca_text_printf(text, ", \"thread\": %" PRIu32, trace->thread);
+        ca_json_unsigned(json, "thread", trace->thread);
     } else {
-        ca_text_add(text, ", \"thread\": null");
+        ca_json_null(json, "thread");
     }
-    if (trace->address) {
-        ca_text_printf(text, ", \"address\": \"0x%" PRIx64 "\" }", trace->address);
-    } else {
-        ca_text_add(text, ", \"address\": null }");
-    }
+    ca_json_address(json, "address", trace->address);
+    ca_json_object_close(json);
     return true;
 }
 
 static bool write_json(struct traces *traces, struct ca_error **ret_error)
 {
     struct ca_json *json = &traces->json;
-    ca_json_open(json, &traces->run->sink);
-    ca_json_member(json, "traceback_limit", ca_json_unsigned(json, ca_snapshot_limit(traces->snapshot)));
-    ca_json_list_open(json, "traces");
+    json->text = &traces->run->sink.text;
+    ca_json_object_open(json, NULL);
+    ca_json_unsigned(json, "traceback_limit", ca_snapshot_limit(traces->snapshot));
+    ca_json_line(json);
+    ca_json_array_open(json, "traces");
     if (!traces_each(traces, trace_json, ret_error)) {
         return false;
     }
-    ca_json_list_close(json);
-    ca_json_member(json, "coverage", ca_coverage_json(json, &traces->table->coverage));
-    return ca_json_close(json, ret_error);
+    ca_json_array_close(json);
+    ca_coverage_add_json(json, "coverage", &traces->table->coverage);
+    ca_json_object_close(json);
+    ca_text_add(json->text, "\n");
+    return true;
 }
 
 /* ----------------------------------------------------------------------------------------- CSV and folded */

@@ -69,18 +69,19 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
     ca_text_add(text, "\n");
 }
 
-struct json_object *ca_coverage_json(struct ca_json *json, const struct ca_coverage *coverage)
+void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca_coverage *coverage)
 {
-    struct json_object *object = ca_json_object(json);
-    ca_json_set(json, object, "blocks", ca_json_unsigned(json, coverage->blocks));
-    ca_json_set(json, object, "dropped", ca_json_unsigned(json, coverage->dropped));
-    ca_json_set(json, object, "dropped_size", ca_json_unsigned(json, coverage->dropped_size));
-    ca_json_set(json, object, "in_flight", ca_json_unsigned(json, coverage->in_flight));
-    ca_json_set(json, object, "truncated", ca_json_boolean(json, coverage->truncated));
-    ca_json_set(json, object, "missing_bytes", ca_json_unsigned(json, coverage->missing_bytes));
-    ca_json_set(json, object, "rejected", ca_json_unsigned(json, coverage->rejected));
-    ca_json_set(json, object, "sample_bytes", ca_json_unsigned(json, coverage->sample_bytes));
-    return object;
+    ca_json_line(json);
+    ca_json_object_open(json, key);
+    ca_json_unsigned(json, "blocks", coverage->blocks);
+    ca_json_unsigned(json, "dropped", coverage->dropped);
+    ca_json_unsigned(json, "dropped_size", coverage->dropped_size);
+    ca_json_unsigned(json, "in_flight", coverage->in_flight);
+    ca_json_boolean(json, "truncated", coverage->truncated);
+    ca_json_unsigned(json, "missing_bytes", coverage->missing_bytes);
+    ca_json_unsigned(json, "rejected", coverage->rejected);
+    ca_json_unsigned(json, "sample_bytes", coverage->sample_bytes);
+    ca_json_object_close(json);
 }
 
 bool ca_coverage_is_complete(const struct ca_table *table)

@@ -9,8 +9,9 @@
 /* One line, e.g. "coverage: 1234567 blocks, 0 dropped, 1 in flight (thread 4711), every block traced". `what`
  * names whose it is: "coverage" or "coverage of OLD". */
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table);
-/* {"blocks","dropped","dropped_size","in_flight","truncated","missing_bytes","rejected","sample_bytes"} */
-struct json_object *ca_coverage_json(struct ca_json *json, const struct ca_coverage *coverage);
+/* The member "coverage" or as `key` says:
+ * {"blocks","dropped","dropped_size","in_flight","truncated","missing_bytes","rejected","sample_bytes"} */
+void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca_coverage *coverage);
 /* False where the exit code says that the answer is partial. */
 bool ca_coverage_is_complete(const struct ca_table *table);
 

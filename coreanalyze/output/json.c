@@ -1,195 +1,136 @@
-/* json.c: JSON values and a JSON object written piece by piece. */
+/* json.c: JSON as a stream. */
 #include "json.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../util/unicode.h"
 
-static struct json_object *checked(struct ca_json *json, struct json_object *object)
+/* What stands before a value. */
+static void value_begin(struct ca_json *json, const char *key)
 {
-    json->failed = json->failed || !object;
-    return object;
-}
-
-struct json_object *ca_json_raw(struct ca_json *json, const char *text)
-{
-    struct json_object *object = checked(json, json_object_new_string(""));
-    char *copy = strdup(text);
-    if (!object || !copy) {
-        json->failed = true;
-        free(copy);
-        json_object_put(object);
-        return NULL;
+    if (json->more) {
+        ca_text_add(json->text, json->line ? ",\n " : ", ");
+    } else if (json->line) {
+        ca_text_add(json->text, "\n ");
     }
-    json_object_set_serializer(object, json_object_userdata_to_json_string, copy, json_object_free_userdata);
-    return object;
+    json->more = true;
+    json->line = false;
+    if (key) {
+        ca_text_printf(json->text, "\"%s\": ", key);
+    }
 }
 
-/* json-c copies bytes that are no UTF-8 as they are. */
-static struct json_object *escaped_name(struct ca_json *json, const char *name, size_t size)
+void ca_json_line(struct ca_json *json)
 {
-    struct ca_text text = {0};
-    ca_text_add(&text, "\"");
-    const char *end = name + size;
-    while (name < end) {
-        const char *start = name;
-        uint32_t code_point = ca_utf8_next(&name, end);
-        if (code_point < 0x20 || code_point == '"' || code_point == '\\' ||
-            (code_point & 0xfffff800) == 0xd800) {
-            ca_text_printf(&text, "\\u%04x", code_point);
+    json->line = true;
+}
+
+static void bracket_open(struct ca_json *json, const char *key, const char *bracket)
+{
+    value_begin(json, key);
+    ca_text_add(json->text, bracket);
+    json->more = false;
+}
+
+static void bracket_close(struct ca_json *json, const char *bracket)
+{
+    ca_text_add(json->text, bracket);
+    json->more = true;
+    json->line = false;
+}
+
+void ca_json_object_open(struct ca_json *json, const char *key)
+{
+    bracket_open(json, key, "{");
+}
+
+void ca_json_object_close(struct ca_json *json)
+{
+    bracket_close(json, "}");
+}
+
+void ca_json_array_open(struct ca_json *json, const char *key)
+{
+    bracket_open(json, key, "[");
+}
+
+void ca_json_array_close(struct ca_json *json)
+{
+    bracket_close(json, "]");
+}
+
+static void add_escaped(struct ca_text *text, const char *string)
+{
+    const char *end = string + strlen(string);
+    const char *clean = string; /* from here on nothing was added and nothing needs an escape */
+    while (string < end) {
+        const char *start = string;
+        uint32_t code_point = ca_utf8_next(&string, end);
+        bool surrogate = (code_point & 0xfffff800) == 0xd800;
+        if (code_point >= 0x20 && code_point != '"' && code_point != '\\' && !surrogate) {
+            continue;
+        }
+        ca_text_add_bytes(text, clean, (size_t)(start - clean));
+        clean = string;
+        if (code_point == '"' || code_point == '\\') {
+            ca_text_printf(text, "\\%c", (char)code_point);
         } else {
-            ca_text_add_bytes(&text, start, (size_t)(name - start));
+            ca_text_printf(text, "\\u%04" PRIx32, code_point);
         }
     }
-    ca_text_add(&text, "\"");
-    struct json_object *object = text.failed ? checked(json, NULL) : ca_json_raw(json, text.bytes);
-    ca_text_deinit(&text);
-    return object;
+    ca_text_add_bytes(text, clean, (size_t)(end - clean));
 }
 
-struct json_object *ca_json_name(struct ca_json *json, const char *name)
+void ca_json_string(struct ca_json *json, const char *key, const char *string)
 {
-    if (!name) {
-        return NULL;
+    if (!string) {
+        ca_json_null(json, key);
+        return;
     }
-    size_t size = strlen(name);
-    if (!ca_utf8_is_valid(name, size)) {
-        return escaped_name(json, name, size);
-    }
-    return checked(json, json_object_new_string_len(name, (int)size));
+    value_begin(json, key);
+    ca_text_add(json->text, "\"");
+    add_escaped(json->text, string);
+    ca_text_add(json->text, "\"");
 }
 
-struct json_object *ca_json_unsigned(struct ca_json *json, unsigned __int128 number)
+void ca_json_unsigned(struct ca_json *json, const char *key, unsigned __int128 number)
 {
-    if (number <= UINT64_MAX) {
-        return checked(json, json_object_new_uint64((uint64_t)number));
-    }
-    struct ca_text text = {0};
-    ca_text_add_unsigned(&text, number);
-    struct json_object *object = text.failed ? checked(json, NULL) : ca_json_raw(json, text.bytes);
-    ca_text_deinit(&text);
-    return object;
+    value_begin(json, key);
+    ca_text_add_unsigned(json->text, number);
 }
 
-struct json_object *ca_json_integer(struct ca_json *json, __int128 number)
+void ca_json_integer(struct ca_json *json, const char *key, __int128 number)
 {
-    if (number >= INT64_MIN && number <= INT64_MAX) {
-        return checked(json, json_object_new_int64((int64_t)number));
-    }
-    struct ca_text text = {0};
-    ca_text_add_integer(&text, number, false);
-    struct json_object *object = text.failed ? checked(json, NULL) : ca_json_raw(json, text.bytes);
-    ca_text_deinit(&text);
-    return object;
+    value_begin(json, key);
+    ca_text_add_integer(json->text, number, false);
 }
 
-struct json_object *ca_json_boolean(struct ca_json *json, bool value)
+void ca_json_boolean(struct ca_json *json, const char *key, bool value)
 {
-    return checked(json, json_object_new_boolean(value));
+    value_begin(json, key);
+    ca_text_add(json->text, value ? "true" : "false");
 }
 
-struct json_object *ca_json_address(struct ca_json *json, uint64_t address)
+void ca_json_null(struct ca_json *json, const char *key)
+{
+    value_begin(json, key);
+    ca_text_add(json->text, "null");
+}
+
+void ca_json_address(struct ca_json *json, const char *key, uint64_t address)
 {
     if (address == 0) {
-        return NULL;
+        ca_json_null(json, key);
+        return;
     }
-    char text[24];
-    snprintf(text, sizeof text, "0x%" PRIx64, address);
-    return checked(json, json_object_new_string(text));
+    value_begin(json, key);
+    ca_text_printf(json->text, "\"0x%" PRIx64 "\"", address);
 }
 
-struct json_object *ca_json_object(struct ca_json *json)
+void ca_json_members(struct ca_json *json, const struct ca_text *members)
 {
-    return checked(json, json_object_new_object());
-}
-
-struct json_object *ca_json_array(struct ca_json *json)
-{
-    return checked(json, json_object_new_array());
-}
-
-void ca_json_set(struct ca_json *json, struct json_object *object, const char *key, struct json_object *value)
-{
-    if (!object || json_object_object_add(object, key, value) != 0) {
-        json->failed = true;
-        json_object_put(value);
-    }
-}
-
-void ca_json_append(struct ca_json *json, struct json_object *array, struct json_object *value)
-{
-    if (!array || json_object_array_add(array, value) != 0) {
-        json->failed = true;
-        json_object_put(value);
-    }
-}
-
-const char *ca_json_text(struct ca_json *json, struct json_object *value)
-{
-    const char *text =
-        json_object_to_json_string_ext(value, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
-    json->failed = json->failed || !text;
-    return text ? text : "";
-}
-
-/* ----------------------------------------------------------------------------------------- the outermost
- * object */
-
-void ca_json_open(struct ca_json *json, struct ca_sink *sink)
-{
-    *json = (struct ca_json){.sink = sink, .first = true};
-    ca_text_add(&sink->text, "{");
-}
-
-static void value_write(struct ca_json *json, struct json_object *value)
-{
-    ca_text_add(&json->sink->text, ca_json_text(json, value));
-    json_object_put(value);
-}
-
-static void key_write(struct ca_json *json, const char *key)
-{
-    ca_text_printf(&json->sink->text, "%s\"%s\": ", json->first ? "" : ",\n ", key);
-    json->first = false;
-}
-
-void ca_json_member(struct ca_json *json, const char *key, struct json_object *value)
-{
-    key_write(json, key);
-    value_write(json, value);
-}
-
-void ca_json_list_open(struct ca_json *json, const char *key)
-{
-    key_write(json, key);
-    ca_text_add(&json->sink->text, "[");
-    json->first = true;
-}
-
-void ca_json_list_next(struct ca_json *json)
-{
-    ca_text_add(&json->sink->text, json->first ? "\n  " : ",\n  ");
-    json->first = false;
-}
-
-void ca_json_list_add(struct ca_json *json, struct json_object *value)
-{
-    ca_json_list_next(json);
-    value_write(json, value);
-    ca_sink_flush(json->sink);
-}
-
-void ca_json_list_close(struct ca_json *json)
-{
-    ca_text_add(&json->sink->text, "]");
-    json->first = false;
-}
-
-bool ca_json_close(struct ca_json *json, struct ca_error **ret_error)
-{
-    ca_text_add(&json->sink->text, "}\n");
-    return !json->failed || ca_fail_memory(ret_error);
+    json->text->failed = json->text->failed || members->failed;
+    value_begin(json, NULL);
+    ca_text_add_bytes(json->text, members->bytes, members->size);
 }

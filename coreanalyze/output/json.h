@@ -1,50 +1,38 @@
-/* json.h: JSON by json-c, one element at a time, so that an answer of ten million traces needs memory for
- * one.
+/* json.h: JSON as a stream: an answer of ten million traces needs memory for none of them.
  *
- * Two things go beyond json-c: numbers of more than 64 bits are written digit by digit, and in names that are
- * no UTF-8 each offending byte is written as the escape of a lone surrogate, \udc80..\udcff: Python's
- * json.loads and os.fsencode give the name's bytes back. Running out of memory is remembered in `failed`,
- * asked once at the end. */
+ * Not by json-c, which builds trees, has no number of more than 64 bits, copies bytes that are no UTF-8, and
+ * loses text without a word when memory runs out while it serialises (34 of the 245 allocations of an answer,
+ * failed one by one, gave broken JSON). Running out of memory here is text->failed.
+ *
+ * Bytes of a name that are no UTF-8 are written as the escape of a lone surrogate, \udc80..\udcff: Python's
+ * json.loads and os.fsencode give the bytes back. */
 #ifndef CA_OUTPUT_JSON_H
 #define CA_OUTPUT_JSON_H
 
-#include <json-c/json.h>
+#include <stdint.h>
 
-#include "sink.h"
+#include "../util/text.h"
 
 struct ca_json {
-    struct ca_sink *sink;
-    bool failed;
-    bool first; /* no element of the open list was written yet */
+    struct ca_text *text; /* where it is written to */
+    bool more;            /* something stands before the next value in its object or array */
+    bool line;            /* the next value begins a line */
 };
 
-/* Values: caller's, given away by the functions below. NULL is JSON's null. */
-struct json_object *ca_json_name(struct ca_json *json, const char *name); /* NULL gives null */
-struct json_object *ca_json_unsigned(struct ca_json *json, unsigned __int128 number);
-struct json_object *ca_json_integer(struct ca_json *json, __int128 number);
-struct json_object *ca_json_boolean(struct ca_json *json, bool value);
-struct json_object *ca_json_address(struct ca_json *json, uint64_t address); /* "0x…"; 0 gives null */
-struct json_object *ca_json_object(struct ca_json *json);
-struct json_object *ca_json_array(struct ca_json *json);
-/* Text that is JSON already; copied. */
-struct json_object *ca_json_raw(struct ca_json *json, const char *text);
-
-/* Take ownership of value. Both do nothing when memory ran out. */
-void ca_json_set(struct ca_json *json, struct json_object *object, const char *key,
-                 struct json_object *value);
-void ca_json_append(struct ca_json *json, struct json_object *array, struct json_object *value);
-
-/* The JSON text of a value; borrowed until it changes. "" when memory ran out. */
-const char *ca_json_text(struct ca_json *json, struct json_object *value);
-
-/* The outermost object, written member by member: open, members and lists, close. */
-void ca_json_open(struct ca_json *json, struct ca_sink *sink);
-void ca_json_member(struct ca_json *json, const char *key, struct json_object *value); /* takes ownership */
-void ca_json_list_open(struct ca_json *json, const char *key);
-void ca_json_list_add(struct ca_json *json, struct json_object *value); /* takes ownership */
-/* For an element that the caller writes into the sink himself: only what separates it from the one before. */
-void ca_json_list_next(struct ca_json *json);
-void ca_json_list_close(struct ca_json *json);
-bool ca_json_close(struct ca_json *json, struct ca_error **ret_error);
+/* key: the member's name, which needs no escaping; NULL in an array and for the outermost value. */
+void ca_json_object_open(struct ca_json *json, const char *key);
+void ca_json_object_close(struct ca_json *json);
+void ca_json_array_open(struct ca_json *json, const char *key);
+void ca_json_array_close(struct ca_json *json);
+void ca_json_string(struct ca_json *json, const char *key, const char *string); /* NULL gives null */
+void ca_json_unsigned(struct ca_json *json, const char *key, unsigned __int128 number);
+void ca_json_integer(struct ca_json *json, const char *key, __int128 number);
+void ca_json_boolean(struct ca_json *json, const char *key, bool value);
+void ca_json_null(struct ca_json *json, const char *key);
+void ca_json_address(struct ca_json *json, const char *key, uint64_t address); /* "0x..."; 0 gives null */
+/* Members that were written before, of which there is one at least. */
+void ca_json_members(struct ca_json *json, const struct ca_text *members);
+/* The next value begins a line. */
+void ca_json_line(struct ca_json *json);
 
 #endif

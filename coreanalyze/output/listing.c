@@ -7,7 +7,6 @@
 
 #include "caller.h"
 #include "coverage.h"
-#include "json.h"
 
 bool ca_name_is_address(const char *filename, size_t *ret_module_size)
 {

@@ -44,16 +44,13 @@ extern const char *const ca_value_words[];
 /* Each adds the whole answer to the sink. */
 bool ca_listing_write_text(const struct ca_listing *listing, struct ca_sink *sink,
                            struct ca_error **ret_error);
-bool ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink,
-                           struct ca_error **ret_error);
+void ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink);
 /* Without coverage: the caller says it elsewhere. */
-bool ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink,
-                          struct ca_error **ret_error);
+void ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink);
 /* One line per statistic, "a;b;c SIZE", oldest frame first; of a diff "a;b;c OLD NEW" (as FlameGraph's
  * difffolded.pl). Frames are functions by traceback, else what --by groups by. Groups of size 0 are not
  * written. */
-bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink,
-                             struct ca_error **ret_error);
+void ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink);
 
 /* The coverage lines of the answer. */
 void ca_listing_add_coverage(const struct ca_listing *listing, struct ca_text *text);

@@ -32,79 +32,86 @@ static bool is_label(enum ca_key key)
 
 /* --------------------------------------------------------------------------------------------------- JSON */
 
-static struct json_object *frame_json(struct ca_json *json, const struct ca_listing *listing,
-                                      const struct ca_frame *frame)
+static void add_frame(struct ca_json *json, const struct ca_listing *listing, const struct ca_frame *frame)
 {
-    struct json_object *object = ca_json_object(json);
-    ca_json_set(json, object, "filename",
-                ca_json_name(json, ca_snapshot_string(listing->statistics->snapshot, frame->filename)));
-    ca_json_set(json, object, "lineno", ca_json_unsigned(json, frame->lineno));
-    ca_json_set(json, object, "function", ca_json_name(json, name_of(listing, frame->function)));
-    ca_json_set(json, object, "module", ca_json_name(json, name_of(listing, frame->module)));
-    return object;
+    ca_json_object_open(json, NULL);
+    ca_json_string(json, "filename", ca_snapshot_string(listing->statistics->snapshot, frame->filename));
+    ca_json_unsigned(json, "lineno", frame->lineno);
+    ca_json_string(json, "function", name_of(listing, frame->function));
+    ca_json_string(json, "module", name_of(listing, frame->module));
+    ca_json_object_close(json);
 }
 
-static struct json_object *sum_json(struct ca_json *json, const struct ca_listing *listing,
-                                    const struct ca_sum *sum)
+static void add_sum(struct ca_json *json, const struct ca_listing *listing, const struct ca_sum *sum)
 {
-    struct json_object *object = ca_json_object(json);
-    ca_json_set(json, object, "size", ca_json_unsigned(json, sum->size));
+    ca_json_unsigned(json, "size", sum->size);
     if (listing->diff) {
-        ca_json_set(json, object, "size_diff", ca_json_integer(json, sum->size_diff));
+        ca_json_integer(json, "size_diff", sum->size_diff);
     }
-    ca_json_set(json, object, "count", ca_json_unsigned(json, sum->count));
+    ca_json_unsigned(json, "count", sum->count);
     if (listing->diff) {
-        ca_json_set(json, object, "count_diff", ca_json_integer(json, sum->count_diff));
+        ca_json_integer(json, "count_diff", sum->count_diff);
     }
-    return object;
 }
 
-static struct json_object *item_json(struct ca_json *json, const struct ca_listing *listing,
-                                     const struct ca_statistic *item)
+static void add_item(struct ca_json *json, const struct ca_listing *listing, const struct ca_statistic *item)
 {
     struct ca_sum sum = {item->size, item->count, item->size_diff, item->count_diff};
-    struct json_object *object = sum_json(json, listing, &sum);
-    struct json_object *frames = ca_json_array(json);
+    ca_json_line(json);
+    ca_json_object_open(json, NULL);
+    add_sum(json, listing, &sum);
+    ca_json_array_open(json, "traceback");
     for (size_t i = item->frame_count; i-- > 0;) {
-        ca_json_append(
-            json, frames,
-            frame_json(json, listing, ca_snapshot_frame(listing->statistics->snapshot, item->frames[i])));
+        add_frame(json, listing, ca_snapshot_frame(listing->statistics->snapshot, item->frames[i]));
     }
-    ca_json_set(json, object, "traceback", frames);
-    return object;
+    ca_json_array_close(json);
+    ca_json_object_close(json);
 }
 
-static void write_head(struct ca_json *json, const struct ca_listing *listing)
+static void add_head(struct ca_json *json, const struct ca_listing *listing)
 {
-    ca_json_member(json, "command", ca_json_name(json, listing->diff ? "diff" : "top"));
-    ca_json_member(json, "key_type", ca_json_name(json, ca_key_words[listing->statistics->key]));
-    ca_json_member(json, "cumulative",
-                   listing->cumulative == CA_CUMULATIVE_UNIQUE
-                       ? ca_json_name(json, "unique")
-                       : ca_json_boolean(json, listing->cumulative == CA_CUMULATIVE_ON));
-    ca_json_member(json, "value", ca_json_name(json, ca_value_words[listing->value]));
+    ca_json_string(json, "command", listing->diff ? "diff" : "top");
+    ca_json_string(json, "key_type", ca_key_words[listing->statistics->key]);
+    if (listing->cumulative == CA_CUMULATIVE_UNIQUE) {
+        ca_json_string(json, "cumulative", "unique");
+    } else {
+        ca_json_boolean(json, "cumulative", listing->cumulative == CA_CUMULATIVE_ON);
+    }
+    ca_json_string(json, "value", ca_value_words[listing->value]);
 }
 
-bool ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink,
-                           struct ca_error **ret_error)
+static void add_totals(struct ca_json *json, const struct ca_listing *listing)
 {
-    struct ca_json json;
-    ca_json_open(&json, sink);
-    write_head(&json, listing);
-    ca_json_list_open(&json, "statistics");
-    for (size_t i = 0; i < listing->shown; i++) {
-        ca_json_list_add(&json, item_json(&json, listing, &listing->statistics->items[i]));
-    }
-    ca_json_list_close(&json);
-    struct json_object *other = sum_json(&json, listing, &listing->other);
-    ca_json_set(&json, other, "groups", ca_json_unsigned(&json, listing->statistics->count - listing->shown));
-    ca_json_member(&json, "other", other);
-    ca_json_member(&json, "total", sum_json(&json, listing, &listing->total));
-    ca_json_member(&json, "coverage", ca_coverage_json(&json, &listing->table->coverage));
+    ca_json_line(json);
+    ca_json_object_open(json, "other");
+    add_sum(json, listing, &listing->other);
+    ca_json_unsigned(json, "groups", listing->statistics->count - listing->shown);
+    ca_json_object_close(json);
+    ca_json_line(json);
+    ca_json_object_open(json, "total");
+    add_sum(json, listing, &listing->total);
+    ca_json_object_close(json);
+    ca_coverage_add_json(json, "coverage", &listing->table->coverage);
     if (listing->old_table) {
-        ca_json_member(&json, "old_coverage", ca_coverage_json(&json, &listing->old_table->coverage));
+        ca_coverage_add_json(json, "old_coverage", &listing->old_table->coverage);
     }
-    return ca_json_close(&json, ret_error);
+}
+
+void ca_listing_write_json(const struct ca_listing *listing, struct ca_sink *sink)
+{
+    struct ca_json json = {.text = &sink->text};
+    ca_json_object_open(&json, NULL);
+    add_head(&json, listing);
+    ca_json_line(&json);
+    ca_json_array_open(&json, "statistics");
+    for (size_t i = 0; i < listing->shown; i++) {
+        add_item(&json, listing, &listing->statistics->items[i]);
+        ca_sink_flush(sink);
+    }
+    ca_json_array_close(&json);
+    add_totals(&json, listing);
+    ca_json_object_close(&json);
+    ca_text_add(&sink->text, "\n");
 }
 
 /* ---------------------------------------------------------------------------------------------------- CSV */
@@ -148,9 +155,8 @@ static void add_row(const struct ca_listing *listing, struct ca_text *text, cons
     ca_text_add(text, "\r\n");
 }
 
-bool ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink, struct ca_error **ret_error)
+void ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink)
 {
-    (void)ret_error;
     ca_text_printf(&sink->text, "%s,filename,lineno,function,module%s\r\n",
                    listing->diff ? "size,size_diff,count,count_diff" : "size,count",
                    listing->statistics->key == CA_KEY_TRACEBACK ? ",traceback" : "");
@@ -158,15 +164,12 @@ bool ca_listing_write_csv(const struct ca_listing *listing, struct ca_sink *sink
         add_row(listing, &sink->text, &listing->statistics->items[i]);
         ca_sink_flush(sink);
     }
-    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------- folded */
 
-bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink,
-                             struct ca_error **ret_error)
+void ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *sink)
 {
-    (void)ret_error;
     enum ca_key key = listing->statistics->key;
     enum ca_folded_label label = key == CA_KEY_TRACEBACK                   ? CA_FOLDED_FUNCTIONS
                                  : is_label(key) || key == CA_KEY_FILENAME ? CA_FOLDED_NAMES
@@ -188,5 +191,4 @@ bool ca_listing_write_folded(const struct ca_listing *listing, struct ca_sink *s
         ca_text_add(&sink->text, "\n");
         ca_sink_flush(sink);
     }
-    return true;
 }
