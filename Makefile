@@ -175,6 +175,10 @@ demo: ## crash two programs and show who holds their memory
 bench: all ## compare run times: untraced, traced, and heaptrack if it is there
 	@bench/run '$(abspath $(BUILD))'
 
+.PHONY: bench-reading
+bench-reading: all ## measure reading a core of ten million blocks (3 GB of disk and of memory)
+	@bench/reading/run '$(abspath $(BUILD))'
+
 # ------------------------------------------------------------------------------------------------------- tidying
 
 C_FILES = $(shell git ls-files '*.c' '*.h' '*.cpp')
