@@ -22,7 +22,7 @@ static inline struct ca_live_rules ca_live_rules(const struct ca_table *table, c
 
 static inline bool ca_word_is_live(const struct ca_live_rules *rules, uint64_t word)
 {
-    return word != 0 && (word & TM_LIVE_GENERATION) == rules->generation;
+    return (word != 0) & ((word & TM_LIVE_GENERATION) == rules->generation);
 }
 
 static inline uint32_t ca_word_stack(uint64_t word)
