@@ -110,6 +110,9 @@ static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr,
     bool replaces = tm_block_find(domain, ptr, call->generation, &old);
     tm_begin(call, TM_OPERATION_TRACK, domain, ptr, size, replaces ? old.size : 0,
              replaces ? TM_OPERATION_REPLACES : 0);
+    if (replaces && size < old.size) {
+        tm_totals_before_fall(call);
+    }
     if (replaces && (old.wide || !tm_live_fits(ptr, size))) {
         tm_block_remove(&old, call->generation);
     }
@@ -119,6 +122,7 @@ static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr,
     } else if (added) {
         tm_block_count_added(call);
     } else if (replaces) {
+        tm_totals_before_fall(call);
         tm_block_remove(&old, call->generation);
         tm_block_count_removed(call, &old);
         tm_done(call);
@@ -163,6 +167,7 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
     call.stack = 0;
     if (tm_block_find(domain, ptr, call.generation, &block)) {
         tm_begin(&call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
+        tm_totals_before_fall(&call);
         if (tm_block_remove(&block, call.generation)) {
             tm_block_count_removed(&call, &block);
         }

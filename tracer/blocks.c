@@ -243,7 +243,6 @@ void tm_block_count_added(const struct tm_call *call)
 
 void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block)
 {
-    tm_totals_before_fall(call);
     stats_removed(call, block);
     operation_count_removed(call->operation, block->size);
     tm_totals_changed(call);
@@ -251,9 +250,6 @@ void tm_block_count_removed(const struct tm_call *call, const struct tm_block *b
 
 void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block)
 {
-    if (call->operation->size < block->size) {
-        tm_totals_before_fall(call);
-    }
     stats_removed(call, block);
     stats_added(call);
     operation_count_removed(call->operation, block->size);

@@ -33,7 +33,8 @@ bool tm_block_take_out(const struct tm_block *block, uint64_t generation);
 void tm_block_put_back(const struct tm_block *block, uint64_t generation);
 void tm_block_drop(const struct tm_block *block);
 
-/* Counts one record more, one fewer, or one for another, per stack and thread and in total. */
+/* Counts one record more, one fewer, or one for another, per stack and thread and in total. Where memory falls by it,
+ * tm_totals_before_fall() was called before the tables said so. */
 void tm_block_count_added(const struct tm_call *call);
 void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block);
 void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block);

@@ -252,6 +252,7 @@ INLINE void release(void *block, const struct tm_walk_start *caller)
     call.stack = 0;
     if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
         tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
+        tm_totals_before_fall(&call);
         if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
             tm_block_count_removed(&call, &record);
         }
@@ -322,6 +323,9 @@ static void *reallocate_recorded(struct tm_call *call, const struct tm_block *re
     tm_begin(call, TM_OPERATION_REALLOCATE, 0, (uintptr_t)block, size, record->word, 0);
     bool taken = tm_block_take_out(record, call->generation);
     void *result = real_realloc(block, size);
+    if (size < record->size) {
+        tm_totals_before_fall(call);
+    }
     if (!result && size) {
         if (taken) {
             tm_block_put_back(record, call->generation);
@@ -330,6 +334,7 @@ static void *reallocate_recorded(struct tm_call *call, const struct tm_block *re
         tm_block_count_replaced(call, record);
         tm_block_drop(record);
     } else {
+        tm_totals_before_fall(call);
         tm_block_drop(record);
         tm_block_count_removed(call, record);
         tm_done(call);

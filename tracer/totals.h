@@ -40,7 +40,7 @@ uint64_t tm_totals_of_thread(const struct tm_call *call);
 void tm_totals_note_peak(uint64_t size);
 void tm_totals_fold(const struct tm_call *call);
 
-/* To be called when an operation that takes memory away has begun, before it changes counters. */
+/* To be called when an operation that takes memory away has begun, before the tables or the counters tell so. */
 static inline void tm_totals_before_fall(const struct tm_call *call)
 {
     if (TM_UNLIKELY(!tm_totals.single)) {
