@@ -1,8 +1,11 @@
 #include "startup.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "control.h"
 #include "host/environment.h"
@@ -67,6 +70,55 @@ static void allocator_find(void)
     }
 }
 
+static bool segment_has_our_note(const uint8_t *bytes, size_t size)
+{
+    static const char name[4] = TM_NOTE_NAME;
+    while (size >= sizeof(ElfW(Nhdr)) + sizeof(name)) {
+        const ElfW(Nhdr) *note = (const void *)bytes;
+        if (note->n_type == TM_NOTE_TYPE && note->n_namesz == sizeof(TM_NOTE_NAME) &&
+            memcmp(note + 1, name, sizeof(TM_NOTE_NAME)) == 0) {
+            return true;
+        }
+        size_t length = sizeof(*note) + ((note->n_namesz + 3U) & ~3U) + ((note->n_descsz + 3U) & ~3U);
+        if (length >= size) {
+            break;
+        }
+        bytes += length;
+        size -= length;
+    }
+    return false;
+}
+
+/* Is a tracer linked into the main program? Its hooks then come before those of any library. */
+static bool program_has_tracer(void)
+{
+    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
+    size_t count = headers ? getauxval(AT_PHNUM) : 0;
+    uintptr_t bias = 0;
+    for (size_t i = 0; i < count; i++) {
+        bias = headers[i].p_type == PT_PHDR ? (uintptr_t)headers - headers[i].p_vaddr : bias;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type == PT_NOTE &&
+            segment_has_our_note((const uint8_t *)bias + headers[i].p_vaddr, headers[i].p_memsz)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Two tracers, one preloaded and one linked, would trace one another: the one whose hooks the program calls does it, the
+ * other hands everything through. */
+static bool is_second(void)
+{
+    struct tm_object own;
+    if (!tm_object_find((uintptr_t)&tm_root_beacon, &own) || !own.name || own.name[0] == '\0') {
+        return false; /* this is the main program's */
+    }
+    const void *first = dlsym(RTLD_DEFAULT, "tm_table");
+    return (first && first != &tm_root_beacon) || program_has_tracer();
+}
+
 static void tracer_prepare(void)
 {
     struct tm_options options;
@@ -76,6 +128,10 @@ static void tracer_prepare(void)
         .max_bytes = options.max,
     };
     tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
+    if (is_second()) {
+        tm_local.level = 0;
+        return;
+    }
     allocator_find();
     tm_root_create(&root_options);
     tm_operation_init();

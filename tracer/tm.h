@@ -25,6 +25,7 @@ extern "C" {
 /* The tracer's own names. */
 #define TM_API(result, name, parameters) \
     extern result tm_weak_##name parameters __asm__("tm_" #name) __attribute__((weak)); \
+    static __inline__ result tm_##name parameters __asm__("tm_inlined_" #name); /* clang: one name, one symbol */ \
     static __inline__ __attribute__((unused, always_inline)) result tm_##name parameters
 
 /* Starts to trace, at most nframe (1..65535) frames of each traceback. 0 also when it is tracing already: then nothing

@@ -22,7 +22,7 @@ static const char *const default_globs[] = {
     "tc_new*", "tc_memalign", "tc_posix_memalign", "mi_*alloc*", "mi_new*", "mi_*dup", "mi_posix_memalign",
 
     /* tm.h, inlined: what an arena tells the tracer is its caller's */
-    "tm_track",
+    "tm_track", "tm_inlined_track",
 
     /* libc: what the caller has to free */
     "strdup", "__strdup", "strndup", "__strndup", "wcsdup", "getline", "getdelim", "__getline", "__getdelim",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import pytest
 
@@ -10,12 +11,17 @@ import harness
 EXAMPLE = harness.REPO / "docs" / "examples" / "arena.c"
 
 
-@pytest.fixture(scope="module", params=["nothing", "-ltm", "libtm.a"])
+@pytest.fixture(scope="module", params=["nothing", "-ltm", "-ltm, another copy", "libtm.a"])
 def arena(request, tmp_path_factory):
-    """The example, linked with each of what tm.h allows."""
+    """The example, linked with each of what tm.h allows. Preloading then brings a second tracer, except in the first two."""
+    directory = tmp_path_factory.mktemp("arena")
+    copy = directory / "lib"
+    copy.mkdir()
+    shutil.copy(harness.LIBTM, copy)
     flags = {"nothing": [], "-ltm": [f"-L{harness.BUILD}/lib", f"-Wl,-rpath,{harness.BUILD}/lib", "-ltm"],
+             "-ltm, another copy": [f"-L{copy}", f"-Wl,-rpath,{copy}", "-ltm"],
              "libtm.a": [harness.BUILD / "lib" / "libtm.a"]}[request.param]
-    output = tmp_path_factory.mktemp("arena") / "arena"
+    output = directory / "arena"
     harness.run_ok([harness.CC, "-g", "-Wall", "-Wextra", "-Werror", "-o", output, EXAMPLE, f"-I{harness.BUILD}/include",
                     *flags, "-pthread"])
     return output
@@ -43,6 +49,8 @@ def test_what_the_arena_holds_is_told_exactly(arena, tmp_path):
     assert place["function"] == "parse_word" and place["filename"] == str(EXAMPLE)
     line = EXAMPLE.read_text().splitlines()[place["lineno"] - 1]
     assert "arena_allocate(" in line
+    assert all("hooks.c" not in frame["filename"] for item in
+               harness.coreanalyze_json("top", "--by", "traceback", core)["statistics"] for frame in item["traceback"])
     domains = harness.coreanalyze_json("top", "--by", "domain", core)
     assert {item["traceback"][0]["filename"] for item in domains["statistics"]} == {"domain 0", "domain 7"}
 

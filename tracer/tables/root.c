@@ -21,7 +21,7 @@ _Static_assert(sizeof(TM_ROOT_MAGIC) == TM_MAGIC_SIZE, "magic");
 _Static_assert(sizeof(TM_BEACON_MAGIC) == TM_MAGIC_SIZE, "magic");
 
 __attribute__((visibility("default"))) extern struct tm_beacon tm_table;
-extern struct tm_beacon tm_root_beacon __attribute__((alias("tm_table"), visibility("hidden")));
+extern struct tm_beacon tm_root_beacon __attribute__((alias("tm_table")));
 
 struct tm_beacon tm_table __attribute__((aligned(64))) = {
     .magic = TM_BEACON_MAGIC,

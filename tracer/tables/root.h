@@ -10,6 +10,9 @@
 /* The root. Never NULL: before tm_root_create, and where no memory can be had, a static one that never traces. */
 extern struct tm_root *tm_root;
 
+/* This copy's beacon: of several tracers in a process, tm_table is the first one's. */
+extern struct tm_beacon tm_root_beacon __attribute__((visibility("hidden")));
+
 /* What the options say of the whole life of the process. */
 struct tm_root_options {
     uint64_t features;
