@@ -103,7 +103,7 @@ static bool around_live(struct ca_table *table, struct around *around, struct ca
     for (size_t i = count; good && !ended && i-- > 0;) {
         size_t got;
         void *owned;
-        const struct ca_region *region = segments[i].region;
+        struct ca_region *region = segments[i].region;
         struct ca_live_rules rules = ca_live_rules(table, region);
         if (segments[i].segment->index > around->address >> region->header.key_shift) {
             continue;

@@ -23,31 +23,31 @@ enum ca_root_check ca_root_read(struct ca_source *source, uint64_t address, stru
 struct ca_segment {
     uint64_t index;   /* of its first element */
     uint64_t base;    /* address */
-    uint64_t missing; /* bytes that the source does not have */
+    uint64_t missing; /* thereof in region.missing */
 };
 
 struct ca_region {
     struct tm_region header;
+    uint64_t missing;            /* bytes of directories and segments that the source does not have */
     uint64_t segment_bytes;      /* size of each */
     struct ca_segment *segments; /* by index, not overlapping in memory */
     size_t segment_count;
 };
 
-/* Reads the directory. Segments that lie on each other or wrap around are left out and counted in *rejected;
- * what the source does not have is added to *missing. */
+/* Reads the directory. Segments that lie on each other or wrap around are left out and counted in *rejected.
+ * What is missing of a core is known from here on; of a live target, as the segments are read. */
 bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region,
-                    uint64_t *rejected, uint64_t *missing, struct ca_error **ret_error);
+                    uint64_t *rejected, struct ca_error **ret_error);
 void ca_region_deinit(struct ca_region *region);
 
 /* Bytes of a segment: from its start, as many as there are. Free *ret_owned with free(). */
-const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region,
-                              const struct ca_segment *segment, size_t *ret_size, void **ret_owned,
-                              struct ca_error **ret_error);
+const uint8_t *ca_segment_map(struct ca_source *source, struct ca_region *region, struct ca_segment *segment,
+                              size_t *ret_size, void **ret_owned, struct ca_error **ret_error);
 
 /* Elements 0..*ret_count of a dense region as an array of `size` bytes each: the writer's larger elements are
  * cut, smaller ones filled with 0; elements that cannot be read are 0. Caller frees with free(). At least one
  * element (number 0) is always there. */
-bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array,
+bool ca_region_copy(struct ca_source *source, struct ca_region *region, size_t size, void **ret_array,
                     size_t *ret_count, struct ca_error **ret_error);
 
 /* ----------------------------------------------------------------------------------- private state */
@@ -56,9 +56,8 @@ struct ca_table_private {
     struct ca_source *source;
     struct ca_region *regions; /* every region of a known kind, in the root's order */
     size_t region_count;
-    bool traced;                  /* there are traces: state is tracing and no clear is asked for */
-    bool peak_is_now;             /* the peak is to be reset */
-    uint64_t missing_beside_live; /* missing_bytes of the other regions than LIVE */
+    bool traced;          /* there are traces: state is tracing and no clear is asked for */
+    bool peak_is_now;     /* the peak is to be reset */
     uint64_t stack_limit; /* stack ids below were handed out by the tracer, whether or not they can be read */
 
     struct tm_thread *threads;
@@ -78,7 +77,7 @@ struct ca_table_private {
     bool scanned;       /* coverage.blocks and coverage.rejected hold what a scan of the blocks found */
 };
 
-/* --------------------------------------------- blocks (blocks.c, live.c, wide.c, weights.c) */
+/* ---------------------------------------------------- blocks (blocks.c, live.c, wide.c, weights.c) */
 
 /* The live block (domain, address) as its word or WIDE element says, operations in flight left aside. */
 bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, struct ca_block *ret_block,
@@ -113,8 +112,10 @@ bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error);
 
 /* Copies and checks modules, frames and stacks. */
 bool ca_stacks_read(struct ca_table *table, struct ca_error **ret_error);
+/* Brings the coverage up to date with what the regions miss. */
+void ca_table_note_missing(struct ca_table *table);
 /* The region of this kind, from which elements are copied; NULL = none. */
-const struct ca_region *ca_table_region(const struct ca_table *table, uint32_t kind);
+struct ca_region *ca_table_region(const struct ca_table *table, uint32_t kind);
 bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **ret_array, size_t *ret_count,
                    struct ca_error **ret_error);
 

@@ -9,6 +9,7 @@
 void ca_scan_finish(const struct ca_scan *scan)
 {
     struct ca_table *table = scan->table;
+    ca_table_note_missing(table);
     if (!table->internal->scanned) {
         table->coverage.blocks = scan->blocks;
         table->coverage.rejected += scan->rejected;
@@ -27,11 +28,11 @@ static int compare_live_segments(const void *a, const void *b)
 bool ca_live_segments(const struct ca_table *table, struct ca_live_segment **ret_segments, size_t *ret_count,
                       struct ca_error **ret_error)
 {
-    const struct ca_table_private *internal = table->internal;
+    struct ca_table_private *internal = table->internal;
     struct ca_live_segment *segments = NULL;
     size_t count = 0, capacity = 0;
     for (size_t r = 0; internal->traced && r < internal->region_count; r++) {
-        const struct ca_region *region = &internal->regions[r];
+        struct ca_region *region = &internal->regions[r];
         for (size_t i = 0; region->header.kind == TM_REGION_LIVE && i < region->segment_count; i++) {
             if (!CA_GROW(segments, capacity, count + 1)) {
                 free(segments);
@@ -60,7 +61,7 @@ bool ca_live_visit(struct ca_table *table, ca_segment_visitor each, void *contex
     for (size_t i = 0; good && more && i < count; i++) {
         size_t got;
         void *owned;
-        const struct ca_region *region = segments[i].region;
+        struct ca_region *region = segments[i].region;
         const uint8_t *bytes =
             ca_segment_map(table->internal->source, region, segments[i].segment, &got, &owned, ret_error);
         good = bytes != NULL;

@@ -38,8 +38,8 @@ static inline uint64_t ca_word_address(const struct ca_live_rules *rules, uint64
 /* ---------------------------------------------------------------------------------------- segments */
 
 struct ca_live_segment {
-    const struct ca_region *region;
-    const struct ca_segment *segment;
+    struct ca_region *region;
+    struct ca_segment *segment;
 };
 
 /* The segments of every LIVE region by the addresses that they describe; caller frees with free(). */

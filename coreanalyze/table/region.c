@@ -155,14 +155,12 @@ static bool directory_read(struct ca_source *source, const struct tm_region *hea
     return good;
 }
 
-/* Bytes of [address, address + size) that the source's mappings promise; all of it where the source has no
- * list of mappings. */
+/* Bytes of [address, address + size) that are there: all of them, as far as is known, of a live target, whose
+ * list of mappings need not be complete. */
 static uint64_t available(struct ca_source *source, uint64_t address, uint64_t size)
 {
-    size_t count;
-    ca_source_mappings(source, &count);
     uint64_t got = 0;
-    while (count && got < size) {
+    while (ca_source_in_memory(source) && got < size) {
         const struct ca_mapping *mapping = ca_source_mapping_at(source, address + got);
         if (!mapping || address + got - mapping->start >= mapping->present) {
             return got;
@@ -173,7 +171,7 @@ static uint64_t available(struct ca_source *source, uint64_t address, uint64_t s
 }
 
 bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region,
-                    uint64_t *rejected, uint64_t *missing, struct ca_error **ret_error)
+                    uint64_t *rejected, struct ca_error **ret_error)
 {
     memset(region, 0, sizeof(*region));
     region->header = *header;
@@ -183,7 +181,7 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
     }
     region->segment_bytes = (uint64_t)header->element_size << header->segment_shift;
     struct words words = {0};
-    if (!directory_read(source, header, &words, rejected, missing, ret_error)) {
+    if (!directory_read(source, header, &words, rejected, &region->missing, ret_error)) {
         free(words.items);
         return false;
     }
@@ -201,7 +199,7 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
         }
         struct ca_segment segment = {.index = index, .base = words.items[i].value};
         segment.missing = region->segment_bytes - available(source, segment.base, region->segment_bytes);
-        *missing += segment.missing;
+        region->missing += segment.missing;
         region->segments[region->segment_count++] = segment;
     }
     free(words.items);
@@ -210,12 +208,16 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
 
 /* ---------------------------------------------------------------------------------------- elements */
 
-const uint8_t *ca_segment_map(struct ca_source *source, const struct ca_region *region,
-                              const struct ca_segment *segment, size_t *ret_size, void **ret_owned,
-                              struct ca_error **ret_error)
+const uint8_t *ca_segment_map(struct ca_source *source, struct ca_region *region, struct ca_segment *segment,
+                              size_t *ret_size, void **ret_owned, struct ca_error **ret_error)
 {
-    return ca_source_map_some(source, segment->base, (size_t)region->segment_bytes, ret_size, ret_owned,
-                              ret_error);
+    const uint8_t *bytes = ca_source_map_some(source, segment->base, (size_t)region->segment_bytes, ret_size,
+                                              ret_owned, ret_error);
+    if (bytes && *ret_size < region->segment_bytes - segment->missing) {
+        region->missing += region->segment_bytes - segment->missing - *ret_size;
+        segment->missing = region->segment_bytes - *ret_size;
+    }
+    return bytes;
 }
 
 /* Puts the elements of one segment where they belong; the array grows to the last one that is there. `spare`
@@ -252,7 +254,7 @@ static bool copy_segment(const struct ca_region *region, const struct ca_segment
     return true;
 }
 
-bool ca_region_copy(struct ca_source *source, const struct ca_region *region, size_t size, void **ret_array,
+bool ca_region_copy(struct ca_source *source, struct ca_region *region, size_t size, void **ret_array,
                     size_t *ret_count, struct ca_error **ret_error)
 {
     size_t capacity = 1, count = 1;

@@ -6,7 +6,7 @@
 
 #define PATH_LENGTH_MAX 65535u
 
-const struct ca_region *ca_table_region(const struct ca_table *table, uint32_t kind)
+struct ca_region *ca_table_region(const struct ca_table *table, uint32_t kind)
 {
     const struct ca_table_private *internal = table->internal;
     for (size_t i = 0; i < internal->region_count; i++) {
@@ -21,8 +21,8 @@ const struct ca_region *ca_table_region(const struct ca_table *table, uint32_t k
 bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **ret_array, size_t *ret_count,
                    struct ca_error **ret_error)
 {
-    static const struct ca_region none;
-    const struct ca_region *region = ca_table_region(table, kind);
+    struct ca_region none = {0};
+    struct ca_region *region = ca_table_region(table, kind);
     return ca_region_copy(table->internal->source, region ? region : &none, size, ret_array, ret_count,
                           ret_error);
 }

@@ -38,6 +38,17 @@ static void state_read(struct ca_table *table)
 
 /* ----------------------------------------------------------------------------------------- regions */
 
+void ca_table_note_missing(struct ca_table *table)
+{
+    const struct ca_table_private *internal = table->internal;
+    uint64_t missing = 0;
+    for (size_t i = 0; i < internal->region_count; i++) {
+        missing += internal->regions[i].missing;
+    }
+    table->coverage.missing_bytes = missing;
+    table->coverage.truncated = table->coverage.truncated || missing;
+}
+
 static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
@@ -50,16 +61,14 @@ static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
         if (header->kind == TM_REGION_NONE || header->kind > TM_REGION_HISTORY) {
             continue;
         }
-        uint64_t missing = 0;
         if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count],
-                            &table->coverage.rejected, &missing, ret_error)) {
+                            &table->coverage.rejected, ret_error)) {
             return false;
         }
         internal->region_count++;
-        table->coverage.missing_bytes += missing;
-        internal->missing_beside_live += header->kind == TM_REGION_LIVE ? 0 : missing;
     }
-    const struct ca_region *stacks = ca_table_region(table, TM_REGION_STACKS);
+    ca_table_note_missing(table);
+    struct ca_region *stacks = ca_table_region(table, TM_REGION_STACKS);
     internal->stack_limit = stacks ? stacks->header.count : 0;
     return true;
 }
@@ -194,8 +203,8 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
         return false;
     }
     uint64_t expected, found;
-    coverage->truncated =
-        coverage->missing_bytes || ca_source_truncated(table->internal->source, &expected, &found);
+    coverage->truncated = ca_source_truncated(table->internal->source, &expected, &found);
+    ca_table_note_missing(table);
     return true;
 }
 

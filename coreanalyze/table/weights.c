@@ -29,8 +29,8 @@ static void weigh_words(struct weighing *weighing, const uint64_t *words, size_t
     }
 }
 
-/* The hot loop of every `top` without counters: tens of millions of words, and no processor can guess which are
- * live. Those are picked out without a branch, some thousands at a time. */
+/* The hot loop of every `top` without counters: tens of millions of words, and no processor can guess which
+ * are live. Those are picked out without a branch, some thousands at a time. */
 static bool weigh_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
                           size_t count)
 {
@@ -110,10 +110,21 @@ static bool counters_add_up(const struct ca_table *table)
     return count == table->internal->count_now && size == table->current;
 }
 
+/* What the tables need beside the live words is there. */
+static bool others_are_whole(const struct ca_table_private *internal)
+{
+    for (size_t i = 0; i < internal->region_count; i++) {
+        if (internal->regions[i].header.kind != TM_REGION_LIVE && internal->regions[i].missing) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool ca_table_has_counters(const struct ca_table *table)
 {
     const struct ca_table_private *internal = table->internal;
-    return table->stats && !internal->busy && internal->missing_beside_live == 0 && counters_add_up(table);
+    return table->stats && !internal->busy && others_are_whole(internal) && counters_add_up(table);
 }
 
 /* Also where live words were cut off: the totals then are still those of all blocks.

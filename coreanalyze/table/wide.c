@@ -20,7 +20,7 @@ static bool wide_is_live(const struct ca_table *table, const struct tm_wide *wid
            wide->state >> 8 == (table->root.generation & (UINT64_MAX >> 8));
 }
 
-static bool wide_add_region(struct ca_table *table, const struct ca_region *region, size_t *capacity,
+static bool wide_add_region(struct ca_table *table, struct ca_region *region, size_t *capacity,
                             struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
@@ -83,7 +83,7 @@ bool ca_wide_read(struct ca_table *table, struct ca_error **ret_error)
 
 /* Elements that are not live bear no generation. A realloc in place claims a second one for the same address:
  * that is known by what the operation writes into it. */
-static bool held_in_region(struct ca_table *table, const struct ca_region *region,
+static bool held_in_region(struct ca_table *table, struct ca_region *region,
                            const struct tm_operation *operation, uint32_t state, struct ca_block *ret_block,
                            bool *ret_found, struct ca_error **ret_error)
 {

@@ -1034,6 +1034,24 @@ START_TEST(marker_word_counts_only_in_wide)
 }
 END_TEST
 
+/* A live target says what it lacks when it is read; its list of mappings need not be complete. */
+START_TEST(missing_bytes_of_a_live_target)
+{
+    struct tm_region *region = image_region(image, TM_REGION_LIVE);
+    uint64_t *directory = (uint64_t *)image_at(image, region->directory);
+    uint64_t *middle = (uint64_t *)image_at(image, directory[0]);
+    image_add(image, 0x5000000000, 0x1000, 3, NULL, 0);
+    middle[9] = 0x5000000000 + 0x1000 - 64; /* all but 64 bytes of it are not there */
+    read_table();
+    ck_assert_uint_eq(table->coverage.missing_bytes, 0);
+    for (int again = 0; again < 2; again++) {
+        assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
+        ck_assert_uint_eq(table->coverage.missing_bytes, (8 << region->segment_shift) - 64);
+        ck_assert(table->coverage.truncated);
+    }
+}
+END_TEST
+
 static const uint32_t kinds[] = {
     TM_REGION_THREADS,      TM_REGION_MODULES, TM_REGION_STRINGS, TM_REGION_FRAMES, TM_REGION_STACKS,
     TM_REGION_STACK_FRAMES, TM_REGION_LIVE,    TM_REGION_WIDE,    TM_REGION_STATS,  TM_REGION_HISTORY};
@@ -1233,6 +1251,7 @@ int main(void)
     tcase_add_test(cases, live_word_without_a_stack);
     tcase_add_loop_test(cases, wide_elements_that_are_no_block, 0, 5);
     tcase_add_test(cases, marker_word_counts_only_in_wide);
+    tcase_add_test(cases, missing_bytes_of_a_live_target);
     tcase_add_test(cases, region_descriptors);
     tcase_add_test(cases, segments_may_not_overlap);
     tcase_add_test(cases, middle_tables_may_not_overlap);
