@@ -200,8 +200,11 @@ static bool decode_line(struct decoder *decoder, const Pprof__Location *location
     bool known = decoder->ours ? function->system_name != 0 : function->name != 0;
     struct ca_frame frame = {.module = module};
     frame.filename = add_entry(decoder, function->filename);
+    if (frame.filename == UINT32_MAX) {
+        return false;
+    }
     frame.function = known ? add_entry(decoder, function->name) : 0;
-    if (frame.filename == UINT32_MAX || frame.function == UINT32_MAX) {
+    if (frame.function == UINT32_MAX) {
         return false;
     }
     frame.lineno = line->line < 0 || line->line > UINT32_MAX ? 0 : (uint32_t)line->line;
