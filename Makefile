@@ -85,7 +85,7 @@ $(BIN)/tm-run: $(OBJ)/tracer/tm-run.o $(OBJ)/tracer/options.o
 
 $(LIB)/libcoreanalyze.so: $(ENGINE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -shared -Wl,-soname,libcoreanalyze.so -Wl,-Bsymbolic -Wl,--exclude-libs,ALL \
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -shared -Wl,-soname,libcoreanalyze.so -Wl,--as-needed -Wl,-Bsymbolic -Wl,--exclude-libs,ALL \
 	    $(if $(SANITIZER),,-Wl,-z,defs) -o $@ $(ENGINE_OBJ) $(ENGINE_LIBS)
 
 $(BIN)/coreanalyze: $(OBJ)/coreanalyze/main.o $(LIB)/libcoreanalyze.so

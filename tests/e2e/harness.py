@@ -137,3 +137,10 @@ def gdb(commands, *arguments, status=None, **options):
 def have(command):
     """Whether a command is installed."""
     return shutil.which(command) is not None
+
+
+def redis_server(directory):
+    """redis-server as a link in `directory`: redis-tools brings its program under another name, and no system service with it."""
+    server = pathlib.Path(directory) / "redis-server"
+    server.symlink_to(shutil.which("redis-check-rdb"))
+    return server

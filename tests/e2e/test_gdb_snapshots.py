@@ -299,11 +299,12 @@ def totals():
 """
 
 
-@pytest.mark.skipif(not harness.have("redis-server"), reason="redis-server is not installed")
+@pytest.mark.skipif(not harness.have("redis-check-rdb"), reason="redis-tools is not installed")
 def test_redis_between_two_commands(tmp_path):
     """The server stands where it writes its answer to INFO memory: what was allocated and freed since the answer before is
     what the two answers' used_memory differ by, in sizes as jemalloc rounds them."""
-    linked = harness.run_ok(["ldd", shutil.which("redis-server")]).stdout
+    server = harness.redis_server(tmp_path)
+    linked = harness.run_ok(["ldd", server]).stdout
     if "libjemalloc" not in linked:
         pytest.skip("this redis-server has another allocator than jemalloc, and used_memory counts what that makes of sizes")
     (tmp_path / "client.py").write_text(REDIS_CLIENT)
@@ -313,7 +314,7 @@ def test_redis_between_two_commands(tmp_path):
              ["continue", *ask(f"total{stop}", "python print(*totals())"), *ask(f"diff{stop}", f"tm-diff {AS_JSON}")]]
     session = talk([*PRELOADED, "set breakpoint pending on", f"source {tmp_path}/sizes.py", "break epoll_wait", "run", "delete",
                     "shell /usr/bin/python3 client.py socket used >client.log 2>&1 &", "break write if $rdx > 1000", *looks,
-                    "continue"], "--args", "redis-server", "--port", "0", "--unixsocket", "socket", "--save", "", "--appendonly",
+                    "continue"], "--args", server, "--port", "0", "--unixsocket", "socket", "--save", "", "--appendonly",
                    "no", cwd=tmp_path)
     used = [int(line) for line in (tmp_path / "used").read_text().splitlines()]
     requested, usable = zip(*(map(int, session[f"total{stop}"].split()) for stop in stops))

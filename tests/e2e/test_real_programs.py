@@ -157,8 +157,7 @@ class Redis:
     """redis-server on a socket in `directory`, ready when the constructor returns."""
 
     def __init__(self, directory, prefix=()):
-        server = directory / "redis-server"  # the name decides what the program of redis-tools is
-        server.symlink_to("/usr/bin/redis-check-rdb")
+        server = harness.redis_server(directory)
         self.socket = directory / "socket"
         self.log = (directory / "log").open("w+")
         self.process = subprocess.Popen(
