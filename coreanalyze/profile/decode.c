@@ -345,10 +345,7 @@ static bool decode_labels(struct decoder *decoder, size_t at, struct ca_loaded_s
         bool valid = true;
         if (entry_is(decoder, label->key, CA_LABEL_BYTES)) {
             sample->has_bytes = decoder->ours; /* others round: their sums count */
-            sample->bytes = (uint64_t)label->num;
-            if (label->num < 0 && decoder->ours) {
-                valid = fail_file(decoder, "sample", at, "has a label whose number is out of range");
-            }
+            sample->bytes = (uint64_t)label->num; /* hand-built traces may have 2^63 bytes and more */
         } else if (entry_is(decoder, label->key, CA_LABEL_DOMAIN)) {
             valid = number_label(decoder, at, label, &sample->domain);
         } else if (entry_is(decoder, label->key, CA_LABEL_THREAD) && label->str == 0) {

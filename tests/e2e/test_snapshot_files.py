@@ -366,8 +366,6 @@ DAMAGED = {
     "too many values": (edited("samples", lambda strings: sample((1, 1), (2, 1), (2, 1), (2, 1))), "number of values"),
     "negative count": (edited("samples", lambda strings: sample((1, 1), (2, -1), (2, 1))), "negative value"),
     "negative size": (edited("samples", lambda strings: sample((1, 1), (2, 1), (2, -300))), "negative value"),
-    "negative block size": (edited("samples", lambda strings: sample(
-        (1, 1), (2, 1), (2, 1), (3, pprof_wire.message((1, strings("bytes")), (3, -1))))), "out of range"),
     "domain out of range": (edited("samples", lambda strings: sample(
         (1, 1), (2, 1), (2, 1), (3, pprof_wire.message((1, strings("domain")), (3, 1 << 32))))), "out of range"),
     "negative thread": (edited("samples", lambda strings: sample(
