@@ -1,7 +1,8 @@
 /* blocks.c: live blocks from many stacks, then a core file of itself: `blocks BLOCKS STACKS`.
  *
- * A stack is one path through a tree of calls that has two call sites at every level: BLOCKS / STACKS blocks for each of STACKS
- * paths, of 16 to 143 bytes, allocated in turns (as a program does: neighbours in memory come from different stacks). */
+ * A stack is one path through a tree of calls that has two call sites at every level: BLOCKS / STACKS blocks
+ * for each of STACKS paths, of 16 to 143 bytes, allocated in turns (as a program does: neighbours in memory
+ * come from different stacks). */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -208,9 +208,10 @@ bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret
     struct ca_weight *weights;
     size_t count;
     bool read = needs_blocks(options)
-                    ? ca_snapshot_weights_where(selection->snapshot, needs_threads(options), block_keeps, selection, &weights, &count,
-                                                ret_error)
-                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options), &weights, &count, ret_error);
+                    ? ca_snapshot_weights_where(selection->snapshot, needs_threads(options), block_keeps,
+                                                selection, &weights, &count, ret_error)
+                    : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options),
+                                          &weights, &count, ret_error);
     if (!read) {
         return false;
     }

@@ -11,7 +11,8 @@
 #include "profile.pb-c.h"
 #include "sample_types.h"
 
-/* An id of the profile and the position of its message. Ids need not be dense; maps are in ascending order. */
+/* An id of the profile and the position of its message. Ids need not be dense; maps are in ascending order.
+ */
 struct id_map {
     uint64_t id;
     size_t at;
@@ -32,11 +33,12 @@ struct decoder {
 
 static bool fail_file(struct decoder *decoder, const char *what, uint64_t number, const char *why)
 {
-    return ca_fail(decoder->ret_error, CA_NOTHING, "%s is no valid profile: %s %" PRIu64 " %s", decoder->loaded->path, what,
-                   number, why);
+    return ca_fail(decoder->ret_error, CA_NOTHING, "%s is no valid profile: %s %" PRIu64 " %s",
+                   decoder->loaded->path, what, number, why);
 }
 
-/* ------------------------------------------------------------------------------------------------------ strings */
+/* ------------------------------------------------------------------------------------------------------
+ * strings */
 
 static bool string_valid(const struct decoder *decoder, int64_t string)
 {
@@ -68,7 +70,8 @@ static uint32_t add_entry(struct decoder *decoder, int64_t string)
     if (decoder->strings[string] == UINT32_MAX) {
         const ProtobufCBinaryData *entry = table_entry(decoder, string);
         size_t size = entry->len ? strnlen((const char *)entry->data, entry->len) : 0;
-        decoder->strings[string] = ca_snapshot_add_string(decoder->snapshot, size ? (const char *)entry->data : "", size);
+        decoder->strings[string] =
+            ca_snapshot_add_string(decoder->snapshot, size ? (const char *)entry->data : "", size);
         if (decoder->strings[string] == UINT32_MAX) {
             ca_fail_memory(decoder->ret_error);
         }
@@ -90,7 +93,8 @@ static char *copy_entry(struct decoder *decoder, int64_t string)
     return copy;
 }
 
-/* ------------------------------------------------------------------------------------------------------ ids */
+/* ------------------------------------------------------------------------------------------------------ ids
+ */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -109,13 +113,13 @@ static bool finish_ids(struct decoder *decoder, struct id_map *map, size_t count
     return true;
 }
 
-#define MAKE_IDS(decoder, map, messages, count, what)                                        \
-    (__extension__({                                                                         \
-        (map) = malloc(((count) ? (count) : 1) * sizeof *(map));                             \
-        for (size_t i_ = 0; (map) && i_ < (count); i_++) {                                   \
-            (map)[i_] = (struct id_map){(messages)[i_]->id, i_};                             \
-        }                                                                                    \
-        (map) ? finish_ids((decoder), (map), (count), (what)) : ca_fail_memory((decoder)->ret_error); \
+#define MAKE_IDS(decoder, map, messages, count, what)                                                        \
+    (__extension__({                                                                                         \
+        (map) = malloc(((count) ? (count) : 1) * sizeof *(map));                                             \
+        for (size_t i_ = 0; (map) && i_ < (count); i_++) {                                                   \
+            (map)[i_] = (struct id_map){(messages)[i_]->id, i_};                                             \
+        }                                                                                                    \
+        (map) ? finish_ids((decoder), (map), (count), (what)) : ca_fail_memory((decoder)->ret_error);        \
     }))
 
 static bool find_id(const struct id_map *map, size_t count, uint64_t id, size_t *ret_at)
@@ -126,7 +130,8 @@ static bool find_id(const struct id_map *map, size_t count, uint64_t id, size_t 
     return found != NULL;
 }
 
-/* ------------------------------------------------------------------------------------------- mappings and locations */
+/* ------------------------------------------------------------------------------------------- mappings and
+ * locations */
 
 static bool decode_mappings(struct decoder *decoder)
 {
@@ -151,8 +156,10 @@ static bool decode_mappings(struct decoder *decoder)
     return MAKE_IDS(decoder, decoder->mappings, profile->mapping, profile->n_mapping, "mapping");
 }
 
-/* The name of code without line information: as the engine names it, MODULE(FUNCTION) or MODULE(+0xOFFSET). */
-static uint32_t nameless(struct decoder *decoder, const Pprof__Location *location, size_t mapping, const char *function)
+/* The name of code without line information: as the engine names it, MODULE(FUNCTION) or MODULE(+0xOFFSET).
+ */
+static uint32_t nameless(struct decoder *decoder, const Pprof__Location *location, size_t mapping,
+                         const char *function)
 {
     struct ca_text text = {0};
     if (mapping == 0 && !function) {
@@ -165,10 +172,12 @@ static uint32_t nameless(struct decoder *decoder, const Pprof__Location *locatio
         if (function) {
             ca_text_printf(&text, "(%s)", function);
         } else {
-            ca_text_printf(&text, "(+0x%" PRIx64 ")", location->address - from->memory_start + from->file_offset);
+            ca_text_printf(&text, "(+0x%" PRIx64 ")",
+                           location->address - from->memory_start + from->file_offset);
         }
     }
-    uint32_t string = text.failed ? UINT32_MAX : ca_snapshot_add_string(decoder->snapshot, text.bytes, text.size);
+    uint32_t string =
+        text.failed ? UINT32_MAX : ca_snapshot_add_string(decoder->snapshot, text.bytes, text.size);
     ca_text_deinit(&text);
     if (string == UINT32_MAX) {
         ca_fail_memory(decoder->ret_error);
@@ -180,16 +189,16 @@ static bool add_frame(struct decoder *decoder, struct ca_frame frame)
 {
     struct ca_loaded *loaded = decoder->loaded;
     uint32_t id = ca_snapshot_add_frame(decoder->snapshot, &frame);
-    if (id == UINT32_MAX ||
-        !CA_GROW(loaded->location_frames, loaded->location_frames_capacity, loaded->location_frame_count + 1)) {
+    if (id == UINT32_MAX || !CA_GROW(loaded->location_frames, loaded->location_frames_capacity,
+                                     loaded->location_frame_count + 1)) {
         return ca_fail_memory(decoder->ret_error);
     }
     loaded->location_frames[loaded->location_frame_count++] = id;
     return true;
 }
 
-static bool decode_line(struct decoder *decoder, const Pprof__Location *location, size_t mapping, uint32_t module,
-                        const Pprof__Line *line)
+static bool decode_line(struct decoder *decoder, const Pprof__Location *location, size_t mapping,
+                        uint32_t module, const Pprof__Line *line)
 {
     const Pprof__Profile *profile = decoder->profile;
     size_t at;
@@ -233,7 +242,8 @@ static bool decode_location(struct decoder *decoder, const Pprof__Location *from
         const char *path = loaded->mapped[mapping].path;
         module = ca_snapshot_add_string(decoder->snapshot, path, strlen(path));
     }
-    if (module == UINT32_MAX || !CA_GROW(loaded->locations, loaded->locations_capacity, loaded->location_count + 1)) {
+    if (module == UINT32_MAX ||
+        !CA_GROW(loaded->locations, loaded->locations_capacity, loaded->location_count + 1)) {
         return ca_fail_memory(decoder->ret_error);
     }
     size_t first = loaded->location_frame_count;
@@ -248,9 +258,8 @@ static bool decode_location(struct decoder *decoder, const Pprof__Location *from
             return false;
         }
     }
-    loaded->locations[loaded->location_count++] =
-        (struct ca_loaded_location){from->address, first, (uint32_t)(loaded->location_frame_count - first),
-                                    (uint32_t)mapping};
+    loaded->locations[loaded->location_count++] = (struct ca_loaded_location){
+        from->address, first, (uint32_t)(loaded->location_frame_count - first), (uint32_t)mapping};
     return true;
 }
 
@@ -269,7 +278,8 @@ static bool decode_locations(struct decoder *decoder)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ samples */
+/* ------------------------------------------------------------------------------------------------------
+ * samples */
 
 struct traceback_key {
     const uint32_t *locations;
@@ -284,7 +294,8 @@ static uint32_t key_hash(const struct traceback_key *key)
 static struct traceback_key key_of(const struct ca_loaded *loaded, uint32_t element)
 {
     const struct ca_loaded_traceback *traceback = &loaded->tracebacks[element];
-    return (struct traceback_key){loaded->traceback_locations + traceback->first, traceback->count, traceback->total};
+    return (struct traceback_key){loaded->traceback_locations + traceback->first, traceback->count,
+                                  traceback->total};
 }
 
 static bool traceback_equal(const void *array, uint32_t element, const void *key)
@@ -303,8 +314,8 @@ static uint32_t traceback_hash(const void *array, uint32_t element)
 
 static const struct ca_index_type traceback_type = {traceback_equal, traceback_hash};
 
-/* The traceback of the locations that were just added behind the known ones; they are taken back when it is known already.
- * UINT32_MAX when out of memory. */
+/* The traceback of the locations that were just added behind the known ones; they are taken back when it is
+ * known already. UINT32_MAX when out of memory. */
 static uint32_t add_traceback(struct decoder *decoder, size_t count, uint32_t total)
 {
     struct ca_loaded *loaded = decoder->loaded;
@@ -336,7 +347,8 @@ static bool number_label(struct decoder *decoder, size_t at, const Pprof__Label 
     return true;
 }
 
-static bool decode_labels(struct decoder *decoder, size_t at, struct ca_loaded_sample *sample, uint32_t *ret_total)
+static bool decode_labels(struct decoder *decoder, size_t at, struct ca_loaded_sample *sample,
+                          uint32_t *ret_total)
 {
     const Pprof__Sample *from = decoder->profile->sample[at];
     *ret_total = CA_TOTAL_UNKNOWN;
@@ -344,7 +356,7 @@ static bool decode_labels(struct decoder *decoder, size_t at, struct ca_loaded_s
         const Pprof__Label *label = from->label[i];
         bool valid = true;
         if (entry_is(decoder, label->key, CA_LABEL_BYTES)) {
-            sample->has_bytes = decoder->ours; /* others round: their sums count */
+            sample->has_bytes = decoder->ours;    /* others round: their sums count */
             sample->bytes = (uint64_t)label->num; /* hand-built traces may have 2^63 bytes and more */
         } else if (entry_is(decoder, label->key, CA_LABEL_DOMAIN)) {
             valid = number_label(decoder, at, label, &sample->domain);
@@ -372,7 +384,8 @@ static bool decode_values(struct decoder *decoder, size_t at, struct ca_loaded_s
     for (int i = 0; i < CA_SAMPLE_TYPES; i++) {
         int64_t value = decoder->value_index[i] < 0 ? 0 : from->value[decoder->value_index[i]];
         if (value < 0) {
-            return fail_file(decoder, "sample", at, "has a negative value; a difference of profiles is no snapshot");
+            return fail_file(decoder, "sample", at,
+                             "has a negative value; a difference of profiles is no snapshot");
         }
         *targets[i] = (uint64_t)value;
     }
@@ -418,7 +431,8 @@ static bool decode_sample(struct decoder *decoder, size_t at)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ what it holds */
+/* ------------------------------------------------------------------------------------------------------ what
+ * it holds */
 
 static int find_type(const struct decoder *decoder, const char *type, const char *unit)
 {
@@ -445,7 +459,8 @@ static bool choose_values(struct decoder *decoder)
     }
     if (decoder->value_index[CA_SAMPLE_LIVE_SIZE] < 0) {
         return ca_fail(decoder->ret_error, CA_NOTHING,
-                       "%s is a profile, but not of a heap: a sample type inuse_space or space in bytes was expected, it has "
+                       "%s is a profile, but not of a heap: a sample type inuse_space or space in bytes was "
+                       "expected, it has "
                        "%zu other types",
                        decoder->loaded->path, decoder->profile->n_sample_type);
     }
@@ -470,8 +485,8 @@ static void decode_comment(struct decoder *decoder, int64_t string)
     sscanf(line,
            "tm: coverage blocks=%" SCNu64 " dropped=%" SCNu64 " dropped_size=%" SCNu64 " in_flight=%" SCNu64
            " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d",
-           &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight, &coverage->sample_bytes,
-           &coverage->rejected, &coverage->missing_bytes, &truncated);
+           &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight,
+           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated);
     coverage->truncated = coverage->truncated || truncated != 0;
 }
 
@@ -518,10 +533,12 @@ static bool decode_profile(struct decoder *decoder)
     }
     memset(decoder->strings, 0xff, count * sizeof *decoder->strings);
     if (count == 0 || decoder->profile->string_table[0].len != 0) {
-        return ca_fail(decoder->ret_error, CA_NOTHING, "%s is no valid profile: its string table does not begin with \"\"",
+        return ca_fail(decoder->ret_error, CA_NOTHING,
+                       "%s is no valid profile: its string table does not begin with \"\"",
                        decoder->loaded->path);
     }
-    if (!decode_comments(decoder) || !choose_values(decoder) || !decode_mappings(decoder) || !decode_locations(decoder)) {
+    if (!decode_comments(decoder) || !choose_values(decoder) || !decode_mappings(decoder) ||
+        !decode_locations(decoder)) {
         return false;
     }
     for (size_t i = 0; i < decoder->profile->n_sample; i++) {
@@ -533,21 +550,25 @@ static bool decode_profile(struct decoder *decoder)
         describe_foreign(decoder);
     } else {
         /* The sample types are always there; the values are when the program kept them. */
-        decoder->loaded->has_history[CA_VALUE_TOTAL] = decoder->loaded->has_history[CA_VALUE_PEAK] = decoder->has_history;
+        decoder->loaded->has_history[CA_VALUE_TOTAL] = decoder->loaded->has_history[CA_VALUE_PEAK] =
+            decoder->has_history;
     }
-    return ca_snapshot_reserve_tracebacks(decoder->snapshot, decoder->loaded->traceback_count, decoder->ret_error);
+    return ca_snapshot_reserve_tracebacks(decoder->snapshot, decoder->loaded->traceback_count,
+                                          decoder->ret_error);
 }
 
-bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, const uint8_t *bytes, size_t size,
-                       struct ca_error **ret_error)
+bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, const uint8_t *bytes,
+                       size_t size, struct ca_error **ret_error)
 {
     Pprof__Profile *profile = pprof__profile__unpack(NULL, size, bytes);
     if (!profile) {
-        return ca_fail(ret_error, CA_NOTHING,
-                       "%s is neither a core file nor a snapshot file: its %zu bytes are no profile in pprof's format",
-                       loaded->path, size);
+        return ca_fail(
+            ret_error, CA_NOTHING,
+            "%s is neither a core file nor a snapshot file: its %zu bytes are no profile in pprof's format",
+            loaded->path, size);
     }
-    struct decoder decoder = {.snapshot = snapshot, .loaded = loaded, .profile = profile, .ret_error = ret_error};
+    struct decoder decoder = {
+        .snapshot = snapshot, .loaded = loaded, .profile = profile, .ret_error = ret_error};
     bool done = decode_profile(&decoder);
     free(decoder.strings);
     free(decoder.mappings);

@@ -5,7 +5,7 @@
 #include "loaded.h"
 
 /* Fills the empty snapshot and *loaded. The error names loaded->path and what in the profile is wrong. */
-bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, const uint8_t *bytes, size_t size,
-                       struct ca_error **ret_error);
+bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, const uint8_t *bytes,
+                       size_t size, struct ca_error **ret_error);
 
 #endif

@@ -1,4 +1,5 @@
-/* encode.c: a snapshot as a pprof profile. The messages live in one arena and refer to each other; nothing is freed one by one. */
+/* encode.c: a snapshot as a pprof profile. The messages live in one arena and refer to each other; nothing is
+ * freed one by one. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ struct list {
 struct location_key {
     uint64_t address;
     uint32_t mapping;
-    uint32_t first_frame; /* of its frames: with address and mapping it tells all locations apart that one snapshot has */
+    uint32_t first_frame; /* of its frames: with address and mapping it tells all locations apart that one
+                             snapshot has */
     uint32_t frame_count;
 };
 
@@ -40,7 +42,7 @@ struct encoder {
     struct ca_arena arena;
     Pprof__Profile profile;
     struct list strings, samples, mappings, locations, functions;
-    uint32_t *string_of;   /* snapshot string id -> string table index + 1 */
+    uint32_t *string_of; /* snapshot string id -> string table index + 1 */
     size_t string_of_count;
     uint32_t *function_of; /* snapshot frame id -> function id */
     size_t function_of_count;
@@ -67,7 +69,8 @@ static bool list_add(struct encoder *encoder, struct list *list, void *item)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ strings */
+/* ------------------------------------------------------------------------------------------------------
+ * strings */
 
 static int64_t add_string(struct encoder *encoder, const char *bytes, size_t size)
 {
@@ -112,7 +115,8 @@ static int64_t snapshot_string(struct encoder *encoder, uint32_t string)
     return encoder->string_of[string] - 1;
 }
 
-/* ------------------------------------------------------------------------------------------ functions and locations */
+/* ------------------------------------------------------------------------------------------ functions and
+ * locations */
 
 static uint64_t frame_function(struct encoder *encoder, uint32_t frame)
 {
@@ -241,14 +245,16 @@ static bool add_mappings(struct encoder *encoder)
     return !encoder->failed;
 }
 
-/* ------------------------------------------------------------------------------------------------------ samples */
+/* ------------------------------------------------------------------------------------------------------
+ * samples */
 
 static int64_t clamp(unsigned __int128 number)
 {
     return number > INT64_MAX ? INT64_MAX : (int64_t)number;
 }
 
-static bool add_label(struct encoder *encoder, Pprof__Sample *sample, int64_t key, uint64_t number, int64_t unit)
+static bool add_label(struct encoder *encoder, Pprof__Sample *sample, int64_t key, uint64_t number,
+                      int64_t unit)
 {
     Pprof__Label *label = ca_arena_add(&encoder->arena, sizeof *label);
     if (!label) {
@@ -306,7 +312,8 @@ static uint32_t read_stack(struct encoder *encoder, uint32_t traceback, struct c
 {
     struct ca_location *locations;
     struct stack stack;
-    if (!ca_snapshot_locations(encoder->snapshot, traceback, &locations, &stack.count, &stack.total, ret_error)) {
+    if (!ca_snapshot_locations(encoder->snapshot, traceback, &locations, &stack.count, &stack.total,
+                               ret_error)) {
         return UINT32_MAX;
     }
     uint64_t *ids = ca_arena_add(&encoder->arena, (stack.count ? stack.count : 1) * sizeof *ids);
@@ -400,7 +407,8 @@ static bool run_write(struct encoder *encoder, struct run *run)
     return !encoder->failed;
 }
 
-static bool run_add(struct encoder *encoder, struct run *run, const struct ca_trace *trace, struct ca_error **ret_error)
+static bool run_add(struct encoder *encoder, struct run *run, const struct ca_trace *trace,
+                    struct ca_error **ret_error)
 {
     uint32_t stack = find_stack(encoder, trace->traceback, ret_error);
     if (stack == UINT32_MAX) {
@@ -419,7 +427,8 @@ static bool run_add(struct encoder *encoder, struct run *run, const struct ca_tr
     return true;
 }
 
-/* Traces come ordered so that equal ones are neighbours; where they do not (hand-built snapshots), a run is simply shorter. */
+/* Traces come ordered so that equal ones are neighbours; where they do not (hand-built snapshots), a run is
+ * simply shorter. */
 static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
 {
     size_t count;
@@ -483,7 +492,8 @@ static bool add_values(struct encoder *encoder, enum ca_value value, struct hist
     size_t count;
     struct ca_error *error = NULL;
     if (!ca_snapshot_weights(encoder->snapshot, value, false, &weights, &count, &error)) {
-        bool failed = ca_error_status(error) != CA_USAGE; /* traces made by hand, or counters that were switched off */
+        bool failed =
+            ca_error_status(error) != CA_USAGE; /* traces made by hand, or counters that were switched off */
         if (failed) {
             *ret_error = error;
         } else {
@@ -499,7 +509,8 @@ static bool add_values(struct encoder *encoder, enum ca_value value, struct hist
     return done;
 }
 
-/* In the order in which a reader of the file meets the tracebacks: what is saved from a file is that file again. */
+/* In the order in which a reader of the file meets the tracebacks: what is saved from a file is that file
+ * again. */
 static int compare_histories(const void *a, const void *b)
 {
     const struct history *left = a, *right = b;
@@ -556,7 +567,8 @@ static bool add_history(struct encoder *encoder, struct ca_error **ret_error)
     return done;
 }
 
-/* ------------------------------------------------------------------------------------------------------ the rest */
+/* ------------------------------------------------------------------------------------------------------ the
+ * rest */
 
 static Pprof__ValueType *make_value_type(struct encoder *encoder, const struct ca_sample_type *type)
 {
@@ -580,8 +592,8 @@ static void add_comments(struct encoder *encoder)
     snprintf(lines[2], sizeof lines[2],
              "tm: coverage blocks=%" PRIu64 " dropped=%" PRIu64 " dropped_size=%" PRIu64 " in_flight=%" PRIu64
              " sample_bytes=%" PRIu64 " rejected=%" PRIu64 " missing_bytes=%" PRIu64 " truncated=%d",
-             coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight, coverage->sample_bytes,
-             coverage->rejected, coverage->missing_bytes, coverage->truncated);
+             coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight,
+             coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated);
     Pprof__Profile *profile = &encoder->profile;
     profile->comment = ca_arena_add(&encoder->arena, 3 * sizeof *profile->comment);
     if (!profile->comment) {

@@ -1,5 +1,5 @@
-/* load.c: a pprof profile as a snapshot. Everything in the file is untrusted: every index is checked before it is used, and the memory
- * taken is bounded by the size of the file. */
+/* load.c: a pprof profile as a snapshot. Everything in the file is untrusted: every index is checked before
+ * it is used, and the memory taken is bounded by the size of the file. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ bool ca_profile_recognise(const void *bytes, size_t size)
     return gzip || sample_type;
 }
 
-/* ------------------------------------------------------------------------------------------------------ reading */
+/* ------------------------------------------------------------------------------------------------------
+ * reading */
 
 bool ca_profile_read(const char *path, struct ca_text *text, struct ca_error **ret_error)
 {
@@ -43,14 +44,16 @@ bool ca_profile_read(const char *path, struct ca_text *text, struct ca_error **r
     if (text->failed) {
         ca_fail_memory(ret_error);
     } else if (!done) {
-        ca_fail(ret_error, CA_NOTHING, "cannot read %s as a snapshot file: %s after %zu bytes; was it copied whole?", path,
+        ca_fail(ret_error, CA_NOTHING,
+                "cannot read %s as a snapshot file: %s after %zu bytes; was it copied whole?", path,
                 status == Z_ERRNO ? strerror(errno) : message, text->size);
     }
     gzclose_r(file);
     return done && !text->failed;
 }
 
-/* ------------------------------------------------------------------------------------------------------ resolving */
+/* ------------------------------------------------------------------------------------------------------
+ * resolving */
 
 static bool is_skipped(const struct ca_loaded *loaded, struct ca_snapshot *snapshot, uint32_t frame)
 {
@@ -60,7 +63,8 @@ static bool is_skipped(const struct ca_loaded *loaded, struct ca_snapshot *snaps
 }
 
 /* Allocator frames at the recent end are taken off as long as a frame remains. */
-static bool resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, struct ca_error **ret_error)
+static bool resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
+                    struct ca_error **ret_error)
 {
     (void)wanted;
     struct ca_loaded *loaded = snapshot->resolver_data;
@@ -77,22 +81,25 @@ static bool resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wan
     for (uint32_t i = 0; i < from->count; i++) {
         const struct ca_loaded_location *location =
             &loaded->locations[loaded->traceback_locations[from->first + i]];
-        memcpy(frames + at, loaded->location_frames + location->first, location->frame_count * sizeof *frames);
+        memcpy(frames + at, loaded->location_frames + location->first,
+               location->frame_count * sizeof *frames);
         at += location->frame_count;
     }
     size_t skipped = 0;
     while (!loaded->no_skip && skipped + 1 < count && is_skipped(loaded, snapshot, frames[skipped])) {
         skipped++;
     }
-    uint32_t total = from->total == CA_TOTAL_UNKNOWN || from->total < skipped ? CA_TOTAL_UNKNOWN
-                                                                              : from->total - (uint32_t)skipped;
-    bool done = ca_snapshot_set_traceback(snapshot, traceback, frames + skipped, count - skipped, true, total, ret_error);
+    uint32_t total = from->total == CA_TOTAL_UNKNOWN || from->total < skipped
+                         ? CA_TOTAL_UNKNOWN
+                         : from->total - (uint32_t)skipped;
+    bool done = ca_snapshot_set_traceback(snapshot, traceback, frames + skipped, count - skipped, true, total,
+                                          ret_error);
     free(frames);
     return done;
 }
 
-static bool locate(struct ca_snapshot *snapshot, uint32_t traceback, struct ca_location **ret_locations, size_t *ret_count,
-                   uint32_t *ret_total, struct ca_error **ret_error)
+static bool locate(struct ca_snapshot *snapshot, uint32_t traceback, struct ca_location **ret_locations,
+                   size_t *ret_count, uint32_t *ret_total, struct ca_error **ret_error)
 {
     struct ca_loaded *loaded = snapshot->resolver_data;
     const struct ca_loaded_traceback *from = &loaded->tracebacks[traceback];
@@ -119,16 +126,18 @@ static const struct ca_mapped *mapped(struct ca_snapshot *snapshot, size_t *ret_
     return loaded->mapped;
 }
 
-/* ------------------------------------------------------------------------------------------------- traces and weights */
+/* ------------------------------------------------------------------------------------------------- traces
+ * and weights */
 
-/* A sample's blocks: live_count of them, sizes adding up to live_size; they differ by at most one byte (a sampled foreign profile
- * has only the sum). */
+/* A sample's blocks: live_count of them, sizes adding up to live_size; they differ by at most one byte (a
+ * sampled foreign profile has only the sum). */
 static bool visit_sample(const struct ca_loaded_sample *sample, const struct ca_trace_visitor *visitor)
 {
     if (sample->live_count == 0) {
         return true;
     }
-    struct ca_trace trace = {.domain = sample->domain, .traceback = sample->traceback, .thread = sample->thread};
+    struct ca_trace trace = {
+        .domain = sample->domain, .traceback = sample->traceback, .thread = sample->thread};
     trace.size = sample->has_bytes ? sample->bytes : sample->live_size / sample->live_count;
     uint64_t larger = sample->has_bytes ? 0 : sample->live_size % sample->live_count;
     bool done = visitor->visit(visitor->context, &trace, sample->live_count - larger);
@@ -139,7 +148,8 @@ static bool visit_sample(const struct ca_loaded_sample *sample, const struct ca_
     return done;
 }
 
-static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
+                       struct ca_error **ret_error)
 {
     const struct ca_loaded *loaded = snapshot->resolver_data;
     for (size_t i = 0; i < loaded->sample_count; i++) {
@@ -164,9 +174,11 @@ static bool read_traces(struct ca_snapshot *snapshot, struct ca_error **ret_erro
     struct ca_loaded *loaded = snapshot->resolver_data;
     uint64_t blocks = 0;
     for (size_t i = 0; i < loaded->sample_count; i++) {
-        if (loaded->samples[i].live_count > TRACES_MAX || (blocks += loaded->samples[i].live_count) > TRACES_MAX) {
+        if (loaded->samples[i].live_count > TRACES_MAX ||
+            (blocks += loaded->samples[i].live_count) > TRACES_MAX) {
             return ca_fail(ret_error, CA_NOTHING,
-                           "%s says that it holds more than %" PRIu64 " blocks, too many to list one by one; use top or diff",
+                           "%s says that it holds more than %" PRIu64
+                           " blocks, too many to list one by one; use top or diff",
                            loaded->path, TRACES_MAX);
         }
     }
@@ -174,15 +186,17 @@ static bool read_traces(struct ca_snapshot *snapshot, struct ca_error **ret_erro
     return each_trace(snapshot, &visitor, ret_error) && ca_snapshot_sort_traces(snapshot, ret_error);
 }
 
-static bool weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
-                  size_t *ret_count, struct ca_error **ret_error)
+static bool weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
+                  struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
 {
     struct ca_loaded *loaded = snapshot->resolver_data;
     if (by_thread && !loaded->has_threads) {
-        return ca_fail(ret_error, CA_USAGE, "%s does not say which thread allocated: record with detail=1", loaded->path);
+        return ca_fail(ret_error, CA_USAGE, "%s does not say which thread allocated: record with detail=1",
+                       loaded->path);
     }
     if (value != CA_VALUE_LIVE && !loaded->has_history[value]) {
-        return ca_fail(ret_error, CA_USAGE, "%s holds no %s values; only --value live can be answered from it", loaded->path,
+        return ca_fail(ret_error, CA_USAGE,
+                       "%s holds no %s values; only --value live can be answered from it", loaded->path,
                        value == CA_VALUE_PEAK ? "peak" : "total");
     }
     struct ca_weight *weights = calloc(loaded->sample_count ? loaded->sample_count : 1, sizeof *weights);
@@ -192,11 +206,12 @@ static bool weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thr
     size_t count = 0;
     for (size_t i = 0; i < loaded->sample_count; i++) {
         const struct ca_loaded_sample *from = &loaded->samples[i];
-        struct ca_weight weight = {.traceback = from->traceback, .domain = from->domain,
-                                   .thread = by_thread ? from->thread : 0};
+        struct ca_weight weight = {
+            .traceback = from->traceback, .domain = from->domain, .thread = by_thread ? from->thread : 0};
         if (value == CA_VALUE_LIVE) {
             weight.count = from->live_count;
-            weight.size = from->has_bytes ? (unsigned __int128)from->bytes * from->live_count : from->live_size;
+            weight.size =
+                from->has_bytes ? (unsigned __int128)from->bytes * from->live_count : from->live_size;
         } else {
             weight.count = value == CA_VALUE_PEAK ? from->peak_count : from->total_count;
             weight.size = value == CA_VALUE_PEAK ? from->peak_size : from->total_size;
@@ -267,8 +282,8 @@ struct ca_snapshot *ca_profile_load_bytes(const char *name, const void *bytes, s
     return snapshot;
 }
 
-struct ca_snapshot *ca_profile_load(const char *path, const char *const *skip, size_t skip_count, bool no_skip,
-                                    struct ca_error **ret_error)
+struct ca_snapshot *ca_profile_load(const char *path, const char *const *skip, size_t skip_count,
+                                    bool no_skip, struct ca_error **ret_error)
 {
     struct ca_text bytes = {0};
     struct ca_snapshot *snapshot = NULL;

@@ -1,4 +1,5 @@
-/* loaded.h: what a loaded profile keeps beside its snapshot: samples and the physical locations of their tracebacks. */
+/* loaded.h: what a loaded profile keeps beside its snapshot: samples and the physical locations of their
+ * tracebacks. */
 #ifndef CA_PROFILE_LOADED_H
 #define CA_PROFILE_LOADED_H
 

@@ -20,10 +20,11 @@ enum {
 
 extern const struct ca_sample_type ca_sample_types[CA_SAMPLE_TYPES];
 
-#define CA_LABEL_BYTES  "bytes"        /* size of one block; its absence: the sample holds totals and peak */
+#define CA_LABEL_BYTES  "bytes" /* size of one block; its absence: the sample holds totals and peak */
 #define CA_LABEL_DOMAIN "domain"
 #define CA_LABEL_THREAD "thread"
-#define CA_LABEL_TOTAL  "total_nframe" /* frames of the uncut traceback, skipped ones counted; its absence: not known */
+#define CA_LABEL_TOTAL                                                                                       \
+    "total_nframe" /* frames of the uncut traceback, skipped ones counted; its absence: not known */
 
 /* The comment that tells our files from those of other tools. */
 #define CA_PROFILE_MARK "tm: snapshot 1"

@@ -285,7 +285,8 @@ static bool visit_block(void *context, const struct ca_block *block)
     return !visit->failed;
 }
 
-static bool table_each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+static bool table_each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
+                             struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct visit visit = {.visitor = visitor};

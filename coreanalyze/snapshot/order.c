@@ -14,15 +14,16 @@ static int compare_frames(const struct ca_snapshot *snapshot, uint32_t left_id, 
     const struct ca_frame *left = ca_snapshot_frame(snapshot, left_id);
     const struct ca_frame *right = ca_snapshot_frame(snapshot, right_id);
     if (left->filename != right->filename) {
-        return ca_name_compare(
-            ca_snapshot_string(snapshot, left->filename), ca_snapshot_string_size(snapshot, left->filename),
-            ca_snapshot_string(snapshot, right->filename), ca_snapshot_string_size(snapshot, right->filename));
+        return ca_name_compare(ca_snapshot_string(snapshot, left->filename),
+                               ca_snapshot_string_size(snapshot, left->filename),
+                               ca_snapshot_string(snapshot, right->filename),
+                               ca_snapshot_string_size(snapshot, right->filename));
     }
     return (left->lineno > right->lineno) - (left->lineno < right->lineno);
 }
 
-int ca_frames_compare(const struct ca_snapshot *snapshot, const uint32_t *left, size_t left_count, const uint32_t *right,
-                      size_t right_count)
+int ca_frames_compare(const struct ca_snapshot *snapshot, const uint32_t *left, size_t left_count,
+                      const uint32_t *right, size_t right_count)
 {
     while (left_count > 0 && right_count > 0) {
         int order = compare_frames(snapshot, left[--left_count], right[--right_count]);
@@ -41,11 +42,13 @@ static int compare_tracebacks(const void *a, const void *b, void *context)
     const struct ca_traceback_span *right = &snapshot->tracebacks[*(const uint32_t *)b];
     int order = ca_frames_compare(snapshot, snapshot->traceback_frames + left->first, left->count,
                                   snapshot->traceback_frames + right->first, right->count);
-    return order ? order : (left->total_nframe > right->total_nframe) - (left->total_nframe < right->total_nframe);
+    return order ? order
+                 : (left->total_nframe > right->total_nframe) - (left->total_nframe < right->total_nframe);
 }
 
 /* rank[traceback] for all tracebacks that a trace has; equal ones get equal ranks. */
-static bool rank_tracebacks(struct ca_snapshot *snapshot, uint32_t *rank, uint32_t *used, struct ca_error **ret_error)
+static bool rank_tracebacks(struct ca_snapshot *snapshot, uint32_t *rank, uint32_t *used,
+                            struct ca_error **ret_error)
 {
     size_t count = 0;
     for (size_t i = 0; i < snapshot->trace_count; i++) {
@@ -111,7 +114,8 @@ static uint32_t number_of_domain(const struct distribution *distribution, const 
 }
 
 /* Copies the traces in the order of their numbers, equal ones in the order that they have. */
-static bool distribute(const struct distribution *distribution, const struct ca_trace *from, struct ca_trace *to, size_t count)
+static bool distribute(const struct distribution *distribution, const struct ca_trace *from,
+                       struct ca_trace *to, size_t count)
 {
     size_t *next = calloc(distribution->limit + 1, sizeof *next);
     if (!next) {

@@ -1,7 +1,8 @@
 /* snapshot.h: what a process held at one moment, in tracemalloc's terms.
  *
- * Strings, frames and tracebacks are interned: equal ones have equal ids. A snapshot that was read from tables resolves its
- * tracebacks to frames only when somebody looks at them (resolver), one built by hand or loaded from a file has them at once.
+ * Strings, frames and tracebacks are interned: equal ones have equal ids. A snapshot that was read from
+ * tables resolves its tracebacks to frames only when somebody looks at them (resolver), one built by hand or
+ * loaded from a file has them at once.
  */
 #ifndef CA_SNAPSHOT_SNAPSHOT_H
 #define CA_SNAPSHOT_SNAPSHOT_H
@@ -13,8 +14,8 @@ struct ca_symbolizer;
 
 /* struct ca_frame, struct ca_trace, enum ca_value, CA_TOTAL_UNKNOWN: see coreanalyze.h. */
 
-/* A number of traces that share traceback, domain and thread: what statistics are computed from. A trace is a weight with
- * count 1; a snapshot read from tables weighs its stacks without visiting its blocks. */
+/* A number of traces that share traceback, domain and thread: what statistics are computed from. A trace is a
+ * weight with count 1; a snapshot read from tables weighs its stacks without visiting its blocks. */
 struct ca_weight {
     unsigned __int128 size;
     uint64_t count;
@@ -31,8 +32,8 @@ struct ca_trace_visitor {
 
 /* Hand-built: no traces, no resolver. */
 struct ca_snapshot *ca_snapshot_create(uint32_t traceback_limit, struct ca_error **ret_error);
-/* From tables. Both are borrowed until the snapshot is destroyed. skip: extra function globs (borrowed likewise); no_skip: keep
- * allocator frames. */
+/* From tables. Both are borrowed until the snapshot is destroyed. skip: extra function globs (borrowed
+ * likewise); no_skip: keep allocator frames. */
 struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_symbolizer *symbolizer,
                                            const char *const *skip, size_t skip_count, bool no_skip,
                                            struct ca_error **ret_error);
@@ -40,8 +41,8 @@ struct ca_snapshot *ca_snapshot_from_table(struct ca_table *table, struct ca_sym
 uint32_t ca_snapshot_limit(const struct ca_snapshot *snapshot);
 const struct ca_coverage *ca_snapshot_coverage(const struct ca_snapshot *snapshot);
 
-/* Interning. UINT32_MAX = out of memory (or of ids). String id 0 is the empty string. Pointers to strings and frames are
- * borrowed until the next call that adds one. */
+/* Interning. UINT32_MAX = out of memory (or of ids). String id 0 is the empty string. Pointers to strings and
+ * frames are borrowed until the next call that adds one. */
 uint32_t ca_snapshot_add_string(struct ca_snapshot *snapshot, const char *bytes, size_t size);
 const char *ca_snapshot_string(const struct ca_snapshot *snapshot, uint32_t string); /* NUL-terminated */
 size_t ca_snapshot_string_size(const struct ca_snapshot *snapshot, uint32_t string); /* without the NUL */
@@ -52,24 +53,27 @@ uint32_t ca_snapshot_add_traceback(struct ca_snapshot *snapshot, const uint32_t 
                                    uint32_t total_nframe);
 bool ca_snapshot_add_trace(struct ca_snapshot *snapshot, const struct ca_trace *trace);
 
-/* Frame ids of a traceback, most recent first, after skipping, inlined ones included; borrowed until the next call that adds
- * a traceback or resolves one. `wanted`: at least that many of the most recent (all = SIZE_MAX): fewer are symbolised. NULL
- * with an error. */
-const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted, size_t *ret_count,
-                                      struct ca_error **ret_error);
+/* Frame ids of a traceback, most recent first, after skipping, inlined ones included; borrowed until the next
+ * call that adds a traceback or resolves one. `wanted`: at least that many of the most recent (all =
+ * SIZE_MAX): fewer are symbolised. NULL with an error. */
+const uint32_t *ca_snapshot_traceback(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
+                                      size_t *ret_count, struct ca_error **ret_error);
 uint32_t ca_snapshot_total_nframe(struct ca_snapshot *snapshot, uint32_t traceback);
 
-/* Every trace, read from the tables at the first call; canonical order (domain, traceback, size, thread) for a snapshot from
- * tables, the order of adding otherwise. Borrowed until the snapshot changes. */
-const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *ret_count, struct ca_error **ret_error);
+/* Every trace, read from the tables at the first call; canonical order (domain, traceback, size, thread) for
+ * a snapshot from tables, the order of adding otherwise. Borrowed until the snapshot changes. */
+const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *ret_count,
+                                          struct ca_error **ret_error);
 
-/* Weights of the whole snapshot, without its traces being read where that can be avoided. by_thread: keep threads apart (needs
- * detail, else an error with CA_USAGE). Caller frees with free(). */
-bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread, struct ca_weight **ret_weights,
-                         size_t *ret_count, struct ca_error **ret_error);
-/* The same for the live traces that `keeps` is true for. Neither sorts nor keeps the traces: it costs one look at each. */
+/* Weights of the whole snapshot, without its traces being read where that can be avoided. by_thread: keep
+ * threads apart (needs detail, else an error with CA_USAGE). Caller frees with free(). */
+bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
+                         struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);
+/* The same for the live traces that `keeps` is true for. Neither sorts nor keeps the traces: it costs one
+ * look at each. */
 bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
-                               bool (*keeps)(const void *context, const struct ca_trace *trace), const void *context,
-                               struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);
+                               bool (*keeps)(const void *context, const struct ca_trace *trace),
+                               const void *context, struct ca_weight **ret_weights, size_t *ret_count,
+                               struct ca_error **ret_error);
 
 #endif

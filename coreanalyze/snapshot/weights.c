@@ -9,7 +9,8 @@ struct weights {
     struct ca_weight *items;
     size_t count, capacity;
     struct ca_index index;
-    uint32_t *recent; /* where it is not NULL: traceback id -> the weight that was found last for it; UINT32_MAX = none */
+    uint32_t *recent; /* where it is not NULL: traceback id -> the weight that was found last for it;
+                         UINT32_MAX = none */
 };
 
 static uint32_t hash_weight(const struct ca_weight *weight)
@@ -72,7 +73,8 @@ static bool weights_add(struct weights *weights, const struct ca_trace *traces, 
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ chosen traces */
+/* ------------------------------------------------------------------------------------------------------
+ * chosen traces */
 
 struct choosing {
     struct weights weights;
@@ -81,8 +83,8 @@ struct choosing {
     const void *context;
 };
 
-/* Blocks come in the order of their addresses, so that neighbours have nothing in common, but a traceback mostly has one domain and
- * one thread: recent saves most look-ups in the index. */
+/* Blocks come in the order of their addresses, so that neighbours have nothing in common, but a traceback
+ * mostly has one domain and one thread: recent saves most look-ups in the index. */
 static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t count)
 {
     struct choosing *choosing = context;
@@ -102,8 +104,10 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
         }
         *recent = (uint32_t)(weight - weights->items);
     }
-    if (weight->count > UINT64_MAX - count) { /* a file may claim that many: there may be several weights of one key */
-        if (weights->count >= UINT32_MAX - 1 || !CA_GROW(weights->items, weights->capacity, weights->count + 1)) {
+    if (weight->count >
+        UINT64_MAX - count) { /* a file may claim that many: there may be several weights of one key */
+        if (weights->count >= UINT32_MAX - 1 ||
+            !CA_GROW(weights->items, weights->capacity, weights->count + 1)) {
             return false;
         }
         *recent = (uint32_t)weights->count++;
@@ -115,7 +119,8 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
     return true;
 }
 
-static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor, struct ca_error **ret_error)
+static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
+                       struct ca_error **ret_error)
 {
     if (snapshot->resolver != NULL && !snapshot->traces_read) {
         return snapshot->resolver->each_trace(snapshot, visitor, ret_error);
@@ -129,8 +134,9 @@ static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visit
 }
 
 bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
-                               bool (*keeps)(const void *context, const struct ca_trace *trace), const void *context,
-                               struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
+                               bool (*keeps)(const void *context, const struct ca_trace *trace),
+                               const void *context, struct ca_weight **ret_weights, size_t *ret_count,
+                               struct ca_error **ret_error)
 {
     struct choosing choosing = {.by_thread = by_thread, .keeps = keeps, .context = context};
     struct weights *weights = &choosing.weights;
@@ -155,7 +161,8 @@ bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ all traces */
+/* ------------------------------------------------------------------------------------------------------ all
+ * traces */
 
 static bool knows_threads(const struct ca_trace *traces, size_t count)
 {

@@ -1,5 +1,6 @@
-/* test_profile.c: snapshots as profiles and back, profiles damaged in every byte, the order of traces, sums of chosen traces. What
- * the format is, and each refusal by name, is tested in tests/e2e/test_snapshot_files.py. */
+/* test_profile.c: snapshots as profiles and back, profiles damaged in every byte, the order of traces, sums
+ * of chosen traces. What the format is, and each refusal by name, is tested in
+ * tests/e2e/test_snapshot_files.py. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,8 @@ static void add_trace(struct ca_text *text, struct ca_snapshot *snapshot, const 
     size_t count;
     const uint32_t *frames = ca_snapshot_traceback(snapshot, trace->traceback, SIZE_MAX, &count, &error);
     ck_assert_ptr_nonnull(frames);
-    ca_text_printf(text, "%u %llu thread %u total %u:", trace->domain, (unsigned long long)trace->size, trace->thread,
-                   ca_snapshot_total_nframe(snapshot, trace->traceback));
+    ca_text_printf(text, "%u %llu thread %u total %u:", trace->domain, (unsigned long long)trace->size,
+                   trace->thread, ca_snapshot_total_nframe(snapshot, trace->traceback));
     for (size_t i = count; i-- > 0;) {
         const struct ca_frame *frame = ca_snapshot_frame(snapshot, frames[i]);
         ca_text_printf(text, " %s:%u", ca_snapshot_string(snapshot, frame->filename), frame->lineno);
@@ -190,8 +191,8 @@ static struct ca_snapshot *random_snapshot(uint32_t domains)
     uint32_t ids[40];
     for (size_t i = 0; i < COUNT(ids); i++) {
         char frames[64];
-        snprintf(frames, sizeof frames, "%c.c:%u < b.c:%u @%c", 'a' + (int)random_below(2), random_below(3), random_below(3),
-                 'f' + (int)random_below(3));
+        snprintf(frames, sizeof frames, "%c.c:%u < b.c:%u @%c", 'a' + (int)random_below(2), random_below(3),
+                 random_below(3), 'f' + (int)random_below(3));
         ids[i] = traces_add_traceback(snapshot, frames, random_below(2) ? 2 : CA_TOTAL_UNKNOWN);
     }
     for (size_t i = 0; i < 3000; i++) {
@@ -209,8 +210,10 @@ static int order_of(struct ca_snapshot *snapshot, const struct ca_trace *left, c
 {
     struct ca_error *error = NULL;
     size_t left_count, right_count;
-    const uint32_t *left_frames = ca_snapshot_traceback(snapshot, left->traceback, SIZE_MAX, &left_count, &error);
-    const uint32_t *right_frames = ca_snapshot_traceback(snapshot, right->traceback, SIZE_MAX, &right_count, &error);
+    const uint32_t *left_frames =
+        ca_snapshot_traceback(snapshot, left->traceback, SIZE_MAX, &left_count, &error);
+    const uint32_t *right_frames =
+        ca_snapshot_traceback(snapshot, right->traceback, SIZE_MAX, &right_count, &error);
     int frames = ca_frames_compare(snapshot, left_frames, left_count, right_frames, right_count);
     uint32_t left_total = ca_snapshot_total_nframe(snapshot, left->traceback);
     uint32_t right_total = ca_snapshot_total_nframe(snapshot, right->traceback);
@@ -287,7 +290,8 @@ START_TEST(chosen_traces_are_added_up)
         ck_assert_uint_eq(weights[w].count, 0);
         ck_assert(weights[w].size == 0);
         for (size_t other = 0; other < w; other++) {
-            ck_assert(weights[w].traceback != weights[other].traceback || weights[w].domain != weights[other].domain ||
+            ck_assert(weights[w].traceback != weights[other].traceback ||
+                      weights[w].domain != weights[other].domain ||
                       weights[w].thread != weights[other].thread);
         }
     }
