@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tries the README's two commands, `make demo` and `make check`, in a minimal Debian root that has nothing but git and make:
-# a clone of this checkout's HEAD in a root made by debootstrap from the host's own mirror. Needs root and about 4 GB below
+# a clone of this checkout's HEAD, in a root made by debootstrap from the host's own mirror. Needs root and about 4 GB below
 # TMPDIR. Exit code 0 also when skipped; the last line says "skipped: REASON" then.
 set -eu
 
@@ -31,7 +31,7 @@ if [ "${1:-}" != inside ]; then
         skip "debootstrap failed (no network?)"
     }
     rm -f "$root.log"
-    git clone -q --no-local "$repository" "$root/root/tm"
+    git clone -q --no-local "$repository" "$root/srv/tm"
     cp /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
     # Its mounts are seen by this process and its children alone and end with them.
     unshare --mount --propagation private "$0" inside "$root"
@@ -43,5 +43,5 @@ else
     [ ! -d /dev/shm ] || mount -t tmpfs tmpfs "$root/dev/shm"
     chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
         ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
-        sh -ec 'cd /root/tm && make demo && make check'
+        sh -ec 'cd /srv/tm && make demo && make check'
 fi
