@@ -3,8 +3,8 @@
 #include "control.h"
 #include "startup.h"
 #include "tables/frames.h"
-#include "tables/stacks.h"
 #include "tables/root.h"
+#include "tables/stacks.h"
 #include "totals.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
@@ -17,15 +17,16 @@ EXPORT int tm_get_traceback_limit(void);
 EXPORT void tm_get_traced_memory(size_t *current, size_t *peak);
 EXPORT void tm_reset_peak(void);
 EXPORT size_t tm_get_tracemalloc_memory(void);
-EXPORT size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t capacity, size_t *ret_total_nframe);
+EXPORT size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t capacity,
+                                      size_t *ret_total_nframe);
 EXPORT int tm_track(unsigned domain, uintptr_t ptr, size_t size);
 EXPORT int tm_untrack(unsigned domain, uintptr_t ptr);
 
-#define CALLER(name)                                                 \
-    const struct tm_walk_start name = {                              \
-        .pc = (uintptr_t)__builtin_return_address(0),                \
-        .sp = (uintptr_t)__builtin_dwarf_cfa(),                      \
-        .bp = *(const uintptr_t *)__builtin_frame_address(0),        \
+#define CALLER(name)                                                                                         \
+    const struct tm_walk_start name = {                                                                      \
+        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
+        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
+        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
     }
 
 static bool is_tracing(void)
@@ -111,7 +112,7 @@ static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr,
     tm_begin(call, TM_OPERATION_TRACK, domain, ptr, size, replaces ? old.size : 0,
              replaces ? TM_OPERATION_REPLACES : 0);
     if (replaces && size < old.size) {
-        tm_totals_before_fall(call);
+        tm_totals_before_fall(call, old.size);
     }
     if (replaces && (old.wide || !tm_live_fits(ptr, size))) {
         tm_block_remove(&old, call->generation);
@@ -122,7 +123,7 @@ static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr,
     } else if (added) {
         tm_block_count_added(call);
     } else if (replaces) {
-        tm_totals_before_fall(call);
+        tm_totals_before_fall(call, old.size);
         tm_block_remove(&old, call->generation);
         tm_block_count_removed(call, &old);
         tm_done(call);
@@ -167,7 +168,7 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
     call.stack = 0;
     if (tm_block_find(domain, ptr, call.generation, &block)) {
         tm_begin(&call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
-        tm_totals_before_fall(&call);
+        tm_totals_before_fall(&call, block.size);
         if (tm_block_remove(&block, call.generation)) {
             tm_block_count_removed(&call, &block);
         }

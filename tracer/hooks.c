@@ -1,8 +1,9 @@
 /* hooks.c: the malloc family as the program calls it.
  *
- * Each function notes its caller's registers, as they will be after it returns, and is the frame from which the walk begins.
- * What the allocator below answers is passed on unchanged, and so is errno. reallocarray is done here, because libc's calls
- * realloc by its public name; the aligned functions are those of the allocator below, whatever they are.
+ * Each function notes its caller's registers, as they will be after it returns, and is the frame from which
+ * the walk begins. What the allocator below answers is passed on unchanged, and so is errno. reallocarray is
+ * done here, because libc's calls realloc by its public name; the aligned functions are those of the
+ * allocator below, whatever they are.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -19,11 +20,11 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* __builtin_frame_address gives the hook a frame pointer whatever the compiler's options are. */
-#define CALLER(name)                                                 \
-    const struct tm_walk_start name = {                              \
-        .pc = (uintptr_t)__builtin_return_address(0),                \
-        .sp = (uintptr_t)__builtin_dwarf_cfa(),                      \
-        .bp = *(const uintptr_t *)__builtin_frame_address(0),        \
+#define CALLER(name)                                                                                         \
+    const struct tm_walk_start name = {                                                                      \
+        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
+        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
+        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
     }
 
 EXPORT void *malloc(size_t size);
@@ -47,7 +48,7 @@ EXPORT void *pvalloc(size_t size);
 struct request {
     size_t size; /* in bytes, all elements together */
     size_t alignment;
-    int error;   /* posix_memalign's answer */
+    int error; /* posix_memalign's answer */
 };
 
 typedef void *real_call(struct request *request);
@@ -142,14 +143,14 @@ void *malloc(size_t size)
     if (TM_UNLIKELY(!is_awake())) {
         return early_allocate(size, 16);
     }
-    struct request request = { .size = size };
+    struct request request = {.size = size};
     return allocate(real_malloc, &request, &caller);
 }
 
 void *calloc(size_t count, size_t size)
 {
     CALLER(caller);
-    struct request request = { 0 };
+    struct request request = {0};
     if (TM_UNLIKELY(__builtin_mul_overflow(count, size, &request.size))) {
         return no_memory();
     }
@@ -165,7 +166,7 @@ int posix_memalign(void **ret_block, size_t alignment, size_t size)
     if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment % sizeof(void *) != 0) {
         return EINVAL;
     }
-    struct request request = { .size = size, .alignment = alignment, .error = ENOMEM };
+    struct request request = {.size = size, .alignment = alignment, .error = ENOMEM};
     void *block;
     if (TM_UNLIKELY(!is_awake())) {
         block = tm_early_allocate(size, alignment);
@@ -185,7 +186,7 @@ void *aligned_alloc(size_t alignment, size_t size)
     if (TM_UNLIKELY(!is_awake())) {
         return early_allocate(size, alignment);
     }
-    struct request request = { .size = size, .alignment = alignment };
+    struct request request = {.size = size, .alignment = alignment};
     return tm_real.aligned_alloc ? allocate(real_aligned_alloc, &request, &caller) : no_memory();
 }
 
@@ -195,7 +196,7 @@ void *memalign(size_t alignment, size_t size)
     if (TM_UNLIKELY(!is_awake())) {
         return early_allocate(size, alignment);
     }
-    struct request request = { .size = size, .alignment = alignment };
+    struct request request = {.size = size, .alignment = alignment};
     return tm_real.memalign ? allocate(real_memalign, &request, &caller) : no_memory();
 }
 
@@ -205,7 +206,7 @@ void *valloc(size_t size)
     if (TM_UNLIKELY(!is_awake())) {
         return early_allocate(size, 4096);
     }
-    struct request request = { .size = size };
+    struct request request = {.size = size};
     return tm_real.valloc ? allocate(real_valloc, &request, &caller) : no_memory();
 }
 
@@ -215,7 +216,7 @@ void *pvalloc(size_t size)
     if (TM_UNLIKELY(!is_awake())) {
         return early_allocate((size + 4095) & ~(size_t)4095, 4096);
     }
-    struct request request = { .size = size };
+    struct request request = {.size = size};
     return tm_real.pvalloc ? allocate(real_pvalloc, &request, &caller) : no_memory();
 }
 
@@ -252,7 +253,7 @@ INLINE void release(void *block, const struct tm_walk_start *caller)
     call.stack = 0;
     if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
         tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
-        tm_totals_before_fall(&call);
+        tm_totals_before_fall(&call, record.size);
         if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
             tm_block_count_removed(&call, &record);
         }
@@ -318,13 +319,14 @@ static void *reallocate_lost(void *block, size_t size, bool lost, uint64_t gener
 }
 
 /* A block that has a record. */
-static void *reallocate_recorded(struct tm_call *call, const struct tm_block *record, void *block, size_t size)
+static void *reallocate_recorded(struct tm_call *call, const struct tm_block *record, void *block,
+                                 size_t size)
 {
     tm_begin(call, TM_OPERATION_REALLOCATE, 0, (uintptr_t)block, size, record->word, 0);
     bool taken = tm_block_take_out(record, call->generation);
     void *result = real_realloc(block, size);
     if (size < record->size) {
-        tm_totals_before_fall(call);
+        tm_totals_before_fall(call, record->size);
     }
     if (!result && size) {
         if (taken) {
@@ -334,7 +336,7 @@ static void *reallocate_recorded(struct tm_call *call, const struct tm_block *re
         tm_block_count_replaced(call, record);
         tm_block_drop(record);
     } else {
-        tm_totals_before_fall(call);
+        tm_totals_before_fall(call, record->size);
         tm_block_drop(record);
         tm_block_count_removed(call, record);
         tm_done(call);
@@ -371,7 +373,7 @@ INLINE void *reallocate(void *block, size_t size, const struct tm_walk_start *ca
 /* A block of the early buffer moves to the allocator. */
 INLINE void *reallocate_early(void *block, size_t size, const struct tm_walk_start *caller)
 {
-    struct request request = { .size = size };
+    struct request request = {.size = size};
     void *result = is_awake() ? allocate(real_malloc, &request, caller) : early_allocate(size, 16);
     if (result && block) {
         size_t old_size = tm_early_size(block);
@@ -386,7 +388,7 @@ INLINE void *reallocate_any(void *block, size_t size, const struct tm_walk_start
         return reallocate_early(block, size, caller);
     }
     if (!block) {
-        struct request request = { .size = size };
+        struct request request = {.size = size};
         return allocate(real_realloc_of_nothing, &request, caller);
     }
     return reallocate(block, size, caller);

@@ -1,9 +1,10 @@
 /* totals.h: the memory that is traced, and its peak.
  *
- * Every thread counts in its slot; what readers show as current is the sum. The peak is stored when memory falls after it
- * was reached (until then current is the peak), and the epoch advances with it, so that each stack can keep what it held
- * then. While one thread has ever allocated, that thread's counters are the process's and the peak is exact. With several,
- * a thread folds what it has gained or lost into the root's `current` whenever that is TM_FOLD_BYTES or more.
+ * Every thread counts in its slot; what readers show as current is the sum. The peak is stored when memory
+ * falls after it was reached (until then current is the peak), and the epoch advances with it, so that each
+ * stack can keep what it held then. While one thread has ever allocated, that thread's counters are the
+ * process's and the peak is exact. With several, a thread folds what it has gained or lost into the root's
+ * `current` whenever that is TM_FOLD_BYTES or more.
  */
 #ifndef TM_TOTALS_H
 #define TM_TOTALS_H
@@ -15,7 +16,8 @@
 
 struct tm_totals {
     bool single;   /* one thread at most has ever had a slot */
-    uint64_t base; /* bytes that other slots contribute while `single`: of the parent's threads, in a fork's child */
+    uint64_t base; /* bytes that other slots contribute while `single`: of the parent's threads, in a fork's
+                      child */
 };
 extern struct tm_totals tm_totals;
 
@@ -39,11 +41,14 @@ uint64_t tm_totals_of_thread(const struct tm_call *call);
 
 void tm_totals_note_peak(uint64_t size);
 void tm_totals_fold(const struct tm_call *call);
+void tm_totals_fold_before_fall(const struct tm_call *call, uint64_t size);
 
-/* To be called when an operation that takes memory away has begun, before the tables or the counters tell so. */
-static inline void tm_totals_before_fall(const struct tm_call *call)
+/* To be called when an operation that takes a block of this size away has begun, before the tables or the
+ * counters tell so. */
+static inline void tm_totals_before_fall(const struct tm_call *call, uint64_t size)
 {
     if (TM_UNLIKELY(!tm_totals.single)) {
+        tm_totals_fold_before_fall(call, size);
         return;
     }
     const uint64_t *before = call->operation->before;

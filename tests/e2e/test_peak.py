@@ -68,7 +68,7 @@ THREADS = """
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-enum { THREADS = 4, BLOCKS = 5000, SIZE = 1000 };
+enum { THREADS = 4 };
 static pthread_barrier_t barrier;
 static void *blocks[THREADS][BLOCKS];
 static void *work(void *argument) {
@@ -76,7 +76,7 @@ static void *work(void *argument) {
     for (int i = 0; i < BLOCKS; i++) { mine[i] = malloc(SIZE); __asm__ volatile("" : : "r"(mine[i])); }
     pthread_barrier_wait(&barrier); /* all hold all */
     pthread_barrier_wait(&barrier);
-    for (int i = 100; i < BLOCKS; i++) { free(mine[i]); }
+    for (int i = KEPT; i < BLOCKS; i++) { free(mine[i]); }
     return NULL;
 }
 int main(void) {
@@ -89,18 +89,21 @@ int main(void) {
 """
 
 
-def test_peak_of_several_threads_keeps_its_bound(tmp_path):
+@pytest.mark.parametrize("blocks, size, kept", [(5000, 1000, 100), (50, 100000, 1), (7, 3000000, 0)])
+def test_peak_of_several_threads_keeps_its_bound(tmp_path, blocks, size, kept):
+    """Also where each block is larger than what a thread folds at once."""
     source = tmp_path / "threads.c"
     source.write_text(THREADS)
-    program = harness.compile_program(source, tmp_path / "threads", "-g", "-O1")
+    program = harness.compile_program(source, tmp_path / "threads", "-g", "-O1", f"-DBLOCKS={blocks}", f"-DSIZE={size}",
+                                      f"-DKEPT={kept}")
     _, core = harness.crash(harness.traced([program]), tmp_path / "run")
     info = harness.coreanalyze_json("info", core)
-    held = 4 * 5000 * 1000
+    held = 4 * blocks * size
     others = 64 * 1024  # what main and pthread_create allocate for the threads is less
-    threads = 5
-    assert held - threads * info["peak_short_per_thread"] <= info["peak"] <= held + others
-    assert info["peak"] >= info["current"] >= 4 * 100 * 1000
+    bound = 5 * info["peak_short_per_thread"]
+    assert held - bound <= info["peak"] <= held + others
+    assert info["peak"] >= info["current"] >= 4 * kept * size
     total = harness.coreanalyze_json("top", "--value", "total", "--include", "*threads.c", core)
-    assert total["total"] == {"size": held, "count": 4 * 5000}
+    assert total["total"] == {"size": held, "count": 4 * blocks}
     peak = harness.coreanalyze_json("top", "--value", "peak", core)["total"]["size"]
-    assert held - threads * info["peak_short_per_thread"] <= peak <= held + others
+    assert held - bound <= peak <= held + others
