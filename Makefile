@@ -25,7 +25,7 @@ OBJ := $(BUILD)/obj
 BIN := $(BUILD)/bin
 LIB := $(BUILD)/lib
 
-ENGINE_LIBS := -ldw -lelf -ljson-c -larchive -lprotobuf-c -lz -liberty
+ENGINE_LIBS := -ldw -lelf -lprotobuf-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
 ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c coreanalyze/*/*/*.c))
@@ -103,9 +103,9 @@ $(BUILD)/share/tm/gdb/%.py: gdb/%.py
 $(BUILD)/share/tm/python/tm/%.py: gdb/tm/%.py
 	install -D -m 644 $< $@
 
-$(BUILD)/share/man/man1/%.1: docs/%.1.in tools/man $(BIN)/%
+$(BUILD)/share/man/man1/%.1: docs/%.1.in docs/man-page $(BIN)/%
 	@mkdir -p $(@D)
-	tools/man $< $(VERSION) $(BIN) >$@.new && mv $@.new $@
+	docs/man-page $< $(VERSION) $(BIN) >$@.new && mv $@.new $@
 
 $(BUILD)/share/gdb/auto-load/%-gdb.py: gdb/auto-load.py
 	install -D -m 644 $< $@
@@ -129,8 +129,8 @@ install: all ## install into PREFIX (default /usr/local), below DESTDIR if that 
 	@echo 'source $(INSTALL_PREFIX)/share/tm/gdb/tm-gdb.py'
 
 .PHONY: deps
-deps: ## install what is missing to build and test (Debian packages, tools/packages.txt)
-	@tools/deps
+deps: ## install what is missing to build and test (Debian packages, .ci/packages.txt)
+	@.ci/deps
 
 # ------------------------------------------------------------------------------------------------------ testing
 
@@ -158,7 +158,7 @@ unit: $(UNIT) ## build the unit tests into build/tests/unit/
 
 .PHONY: check
 check: ## run all tests: gcc, clang, and the engine under ASan and UBSan
-	@tools/deps
+	@.ci/deps
 	@$(PYTHON) tests/run --build '$(abspath $(BUILD))'
 
 .PHONY: check-root
@@ -167,7 +167,7 @@ check-root: ## try the README's two commands in a minimal Debian root (needs roo
 
 .PHONY: demo
 demo: ## crash two programs and show who holds their memory
-	@tools/deps run build
+	@.ci/deps run build
 	@$(MAKE) --no-print-directory -s all
 	@tests/programs/demo/run '$(abspath $(BUILD))'
 
@@ -190,7 +190,7 @@ CPPCHECK_SUPPRESS := missingIncludeSystem nullPointer nullPointerRedundantCheck 
 
 .PHONY: lint
 lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellcheck
-	@tools/deps run build test lint
+	@.ci/deps run build test lint
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang CFLAGS=-Werror all unit
 	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) coreanalyze/main.c -- $(CPPFLAGS_ALL) -std=gnu17
@@ -200,7 +200,7 @@ lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellche
 
 .PHONY: format
 format: ## format the C and C++ files (.clang-format)
-	@tools/deps lint
+	@.ci/deps lint
 	clang-format -i $(C_FILES)
 
 .PHONY: clean

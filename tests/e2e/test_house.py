@@ -151,9 +151,9 @@ def test_version_is_one():
 
 
 def test_readme_lists_the_dependencies():
-    """The README's table is tools/packages.txt, row by row."""
+    """The README's table is .ci/packages.txt, row by row."""
     rows = []
-    for line in (harness.REPO / "tools" / "packages.txt").read_text().splitlines():
+    for line in (harness.REPO / ".ci" / "packages.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             group, package, _, why = (part.strip() for part in line.split("|"))
             rows.append(f"| `{package}` | {group} | {why} |")
@@ -176,9 +176,9 @@ def test_make_help_lists_every_target():
 
 
 def test_dependencies_are_quiet_and_offline():
-    """When nothing is missing, tools/deps says and fetches nothing."""
+    """When nothing is missing, .ci/deps says and fetches nothing."""
     environment = harness.clean_environment(http_proxy="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1")
-    result = harness.run_ok([harness.REPO / "tools" / "deps"], env=environment)
+    result = harness.run_ok([harness.REPO / ".ci" / "deps"], env=environment)
     assert result.stdout + result.stderr == ""
 
 
@@ -190,6 +190,6 @@ def test_dependencies_say_what_is_missing(tmp_path):
         (tmp_path / name).chmod(0o755 if text else 0o644)
     for tool in ("sh", "awk", "sed", "grep", "dirname", "apt-get"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
-    result = harness.run([harness.REPO / "tools" / "deps", "run"], env={"PATH": str(tmp_path)})
+    result = harness.run([harness.REPO / ".ci" / "deps", "run"], env={"PATH": str(tmp_path)})
     assert result.returncode == 1
     assert re.search(r"sudo apt-get install .*\bgdb\b", result.stderr), result.stdout + result.stderr
