@@ -380,72 +380,113 @@ static bool encoder_keeps(const struct encoder *encoder, const struct ca_trace *
     return !encoder->choice || encoder->choice->keeps(encoder->choice->context, trace, ret_keeps, ret_error);
 }
 
-/* Equal blocks of one stack, not written yet. */
-struct run {
-    struct ca_trace trace;
-    uint32_t stack;
-    uint64_t count; /* 0 = none yet */
+/* Equal blocks of one stack: a sample. */
+struct equals {
+    uint64_t size, count;
+    uint32_t stack, domain, thread;
 };
 
-static bool run_write(struct encoder *encoder, struct run *run)
+/* Samples to be, in the order in which their first blocks come. Neighbours are mostly equal, but not always:
+ * two calls in one line are two stacks whose blocks the canonical order mixes. */
+struct equals_list {
+    struct equals *items;
+    size_t count, capacity;
+    struct ca_index index;
+    uint32_t last;
+};
+
+static bool equals_equal(const void *array, uint32_t element, const void *key)
 {
-    if (run->count == 0) {
-        return true;
-    }
-    Pprof__Sample *sample = add_sample(encoder, run->stack);
-    if (!sample) {
-        return false;
-    }
-    sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)run->count;
-    sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)run->trace.size * run->count);
-    add_label(encoder, sample, encoder->label_bytes, run->trace.size, encoder->unit_bytes);
-    add_label(encoder, sample, encoder->label_domain, run->trace.domain, 0);
-    if (run->trace.thread) {
-        add_label(encoder, sample, encoder->label_thread, run->trace.thread, 0);
-    }
-    run->count = 0;
-    return !encoder->failed;
+    const struct equals *left = (const struct equals *)array + element, *right = key;
+    return left->stack == right->stack && left->size == right->size && left->domain == right->domain &&
+           left->thread == right->thread;
 }
 
-static bool run_add(struct encoder *encoder, struct run *run, const struct ca_trace *trace,
-                    struct ca_error **ret_error)
+static uint32_t equals_key_hash(const struct equals *key)
 {
-    uint32_t stack = find_stack(encoder, trace->traceback, ret_error);
-    if (stack == UINT32_MAX) {
-        return false;
-    }
-    bool equal = run->count && run->stack == stack && run->trace.domain == trace->domain &&
-                 run->trace.size == trace->size && run->trace.thread == trace->thread;
-    if (!equal) {
-        if (!run_write(encoder, run)) {
-            return ca_fail_memory(ret_error);
+    uint32_t hash = ca_hash_combine((uint32_t)key->stack, key->size);
+    return ca_hash_combine(hash, (uint64_t)key->domain << 32 | key->thread);
+}
+
+static uint32_t equals_hash(const void *array, uint32_t element)
+{
+    return equals_key_hash((const struct equals *)array + element);
+}
+
+static bool equals_add(struct equals_list *list, const struct equals *key)
+{
+    static const struct ca_index_type type = {equals_equal, equals_hash};
+    if (list->count == 0 || !equals_equal(list->items, list->last, key)) {
+        uint32_t hash = equals_key_hash(key);
+        list->last = ca_index_find(&list->index, &type, list->items, key, hash);
+        if (list->last == CA_INDEX_NONE) {
+            if (list->count >= CA_INDEX_NONE || !CA_GROW(list->items, list->capacity, list->count + 1) ||
+                !ca_index_reserve(&list->index, &type, list->items)) {
+                return false;
+            }
+            list->last = (uint32_t)list->count++;
+            list->items[list->last] = *key;
+            ca_index_insert(&list->index, list->last, hash);
         }
-        run->trace = *trace;
-        run->stack = stack;
     }
-    run->count++;
+    list->items[list->last].count++;
     return true;
 }
 
-/* Traces come ordered so that equal ones are neighbours; where they do not (hand-built snapshots), a run is
- * simply shorter. */
-static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
+static bool equals_write(struct encoder *encoder, const struct equals *equals)
+{
+    Pprof__Sample *sample = add_sample(encoder, equals->stack);
+    if (!sample) {
+        return false;
+    }
+    sample->value[CA_SAMPLE_LIVE_COUNT] = (int64_t)equals->count;
+    sample->value[CA_SAMPLE_LIVE_SIZE] = clamp((unsigned __int128)equals->size * equals->count);
+    add_label(encoder, sample, encoder->label_bytes, equals->size, encoder->unit_bytes);
+    add_label(encoder, sample, encoder->label_domain, equals->domain, 0);
+    if (equals->thread) {
+        add_label(encoder, sample, encoder->label_thread, equals->thread, 0);
+    }
+    return !encoder->failed;
+}
+
+static bool list_equals(struct encoder *encoder, struct equals_list *list, struct ca_error **ret_error)
 {
     size_t count;
     const struct ca_trace *traces = ca_snapshot_traces(encoder->snapshot, &count, ret_error);
     if (!traces && count > 0) {
         return false;
     }
-    struct run run = {.count = 0};
     for (size_t i = 0; i < count; i++) {
         bool keeps;
         struct ca_trace trace = encoder->snapshot->traces[i];
-        if (!encoder_keeps(encoder, &trace, &keeps, ret_error) ||
-            (keeps && !run_add(encoder, &run, &trace, ret_error))) {
+        if (!encoder_keeps(encoder, &trace, &keeps, ret_error)) {
             return false;
         }
+        if (!keeps) {
+            continue;
+        }
+        struct equals key = {.size = trace.size, .domain = trace.domain, .thread = trace.thread};
+        key.stack = find_stack(encoder, trace.traceback, ret_error);
+        if (key.stack == UINT32_MAX) {
+            return false;
+        }
+        if (!equals_add(list, &key)) {
+            return ca_fail_memory(ret_error);
+        }
     }
-    return run_write(encoder, &run) || ca_fail_memory(ret_error);
+    return true;
+}
+
+static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
+{
+    struct equals_list list = {.count = 0};
+    bool done = list_equals(encoder, &list, ret_error);
+    for (size_t i = 0; i < list.count && done; i++) {
+        done = equals_write(encoder, &list.items[i]) || ca_fail_memory(ret_error);
+    }
+    free(list.items);
+    ca_index_deinit(&list.index);
+    return done;
 }
 
 /* What a stack allocated since start, or held at the peak. */

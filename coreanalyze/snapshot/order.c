@@ -82,10 +82,6 @@ static int compare_blocks(const void *a, const void *b)
     if (left->thread != right->thread) {
         return left->thread < right->thread ? -1 : 1;
     }
-    if (left->traceback !=
-        right->traceback) { /* the same frames by another stack: a snapshot file merges neighbours */
-        return left->traceback < right->traceback ? -1 : 1;
-    }
     return (left->address > right->address) - (left->address < right->address);
 }
 
