@@ -161,6 +161,11 @@ check: ## run all tests: gcc, clang, and the engine under ASan and UBSan
 	@.ci/deps
 	@$(PYTHON) tests/run --build '$(abspath $(BUILD))'
 
+SOAK ?= 1000000
+.PHONY: soak
+soak: all ## SOAK=N (a million) requests of each kind to CPython's tracemalloc and to the engine
+	TM_SOAK=$(SOAK) TM_BUILD='$(abspath $(BUILD))' $(PYTHON) -m pytest -q -s tests/e2e/test_tracemalloc_oracle.py
+
 .PHONY: check-root
 check-root: ## try the README's two commands in a minimal Debian root (needs root and debootstrap)
 	@tests/minimal-root.sh

@@ -21,6 +21,7 @@ if [ "${1:-}" != inside ]; then
 
     repository=$(cd "$(dirname "$0")/.." && pwd)
     root=$(mktemp -d "${TMPDIR:-/tmp}/tm-root.XXXXXX")
+    chmod 755 "$root" # it becomes /, which every user of the root must enter
     trap 'rm -rf --one-file-system "$root"' EXIT
     echo "debootstrap --variant=minbase $suite ($mirror)"
     proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy | head -1)

@@ -12,7 +12,7 @@ struct span {
 
 static bool refuse(struct tm_options_error *error, const char *reason, struct span span)
 {
-    *error = (struct tm_options_error){ reason, span.text, span.length };
+    *error = (struct tm_options_error){reason, span.text, span.length};
     return false;
 }
 
@@ -21,12 +21,12 @@ static struct span span_split(struct span span, char separator, struct span *res
 {
     const char *end = span.length ? memchr(span.text, separator, span.length) : NULL;
     if (!end) {
-        *rest = (struct span){ NULL, 0 };
+        *rest = (struct span){NULL, 0};
         return span;
     }
     size_t length = (size_t)(end - span.text);
-    *rest = (struct span){ end + 1, span.length - length - 1 };
-    return (struct span){ span.text, length };
+    *rest = (struct span){end + 1, span.length - length - 1};
+    return (struct span){span.text, length};
 }
 
 static bool span_is(struct span span, const char *word)
@@ -40,7 +40,8 @@ static bool number_read(struct span span, uint64_t *ret_number)
     uint64_t number = 0;
     for (size_t i = 0; i < span.length; i++) {
         unsigned digit = (unsigned)(span.text[i] - '0');
-        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, digit, &number)) {
+        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, digit, &number)) {
             return false;
         }
     }
@@ -52,7 +53,8 @@ static bool size_read(struct span span, uint64_t *ret_size)
 {
     static const char units[] = "KMG";
     unsigned shift = 0;
-    const char *unit = span.length && span.text[span.length - 1] ? strchr(units, span.text[span.length - 1]) : NULL;
+    const char *unit =
+        span.length && span.text[span.length - 1] ? strchr(units, span.text[span.length - 1]) : NULL;
     if (unit) {
         shift = 10 * (unsigned)(unit - units + 1);
         span.length--;
@@ -105,9 +107,10 @@ static bool nframe_read(struct span span, struct tm_options *options, struct tm_
     return true;
 }
 
-static bool value_read(struct span key, struct span value, struct tm_options *options, struct tm_options_error *error)
+static bool value_read(struct span key, struct span value, struct tm_options *options,
+                       struct tm_options_error *error)
 {
-    struct span whole = { key.text, key.length + 1 + value.length };
+    struct span whole = {key.text, key.length + 1 + value.length};
     if (span_is(key, "sample")) {
         if (!size_read(value, &options->sample)) {
             return refuse(error, "not a size (a number, perhaps with K, M or G)", whole);
@@ -118,7 +121,8 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
         if (!number_read(value, &options->freed)) {
             return refuse(error, "not a number", whole);
         }
-        return options->freed == 0 || refuse(error, "the history of freed blocks is not supported by this version", whole);
+        return options->freed == 0 ||
+               refuse(error, "the history of freed blocks is not supported by this version", whole);
     }
     if (span_is(key, "max")) {
         return size_read(value, &options->max) ||
@@ -129,9 +133,12 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
                    : span_is(key, "mmap")  ? &options->mmap
                                            : NULL;
     if (!option) {
-        return refuse(error, "unknown key (sample, freed, detail, max, stats, mmap)", key);
+        return refuse(error, "unknown key (detail, max, stats)", key);
     }
-    return switch_read(value, option) || refuse(error, "the value must be 0 or 1", whole);
+    if (!switch_read(value, option)) {
+        return refuse(error, "the value must be 0 or 1", whole);
+    }
+    return !options->mmap || refuse(error, "tracing of mmap is not supported by this version", whole);
 }
 
 static bool keys_read(struct span keys, struct tm_options *options, struct tm_options_error *error)
@@ -152,24 +159,24 @@ static bool keys_read(struct span keys, struct tm_options *options, struct tm_op
 
 void tm_options_init(struct tm_options *options)
 {
-    *options = (struct tm_options){ .nframe = TM_OPTIONS_NFRAME_DEFAULT, .stats = true };
+    *options = (struct tm_options){.nframe = TM_OPTIONS_NFRAME_DEFAULT, .stats = true};
 }
 
 bool tm_options_read(const char *text, struct tm_options *options, struct tm_options_error *ret_error)
 {
     struct span keys;
-    struct span nframe = span_split((struct span){ text, strlen(text) }, ',', &keys);
+    struct span nframe = span_split((struct span){text, strlen(text)}, ',', &keys);
     return nframe_read(nframe, options, ret_error) && keys_read(keys, options, ret_error);
 }
 
 bool tm_options_read_nframe(const char *text, struct tm_options *options, struct tm_options_error *ret_error)
 {
-    return nframe_read((struct span){ text, strlen(text) }, options, ret_error);
+    return nframe_read((struct span){text, strlen(text)}, options, ret_error);
 }
 
 bool tm_options_read_keys(const char *text, struct tm_options *options, struct tm_options_error *ret_error)
 {
-    return keys_read((struct span){ text, strlen(text) }, options, ret_error);
+    return keys_read((struct span){text, strlen(text)}, options, ret_error);
 }
 
 static size_t append(char *buffer, size_t size, size_t length, const char *text, size_t text_length)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "run.h"
@@ -248,8 +249,29 @@ static bool color_wanted(const struct ca_options *options, const struct ca_outpu
            (options->color == CA_COLOR_AUTO && output->color && !options->output);
 }
 
+/* Writing the answer over what it comes from would destroy that. */
+static bool output_check(const struct ca_run *run, const struct command *command, struct ca_error **ret_error)
+{
+    struct stat output, source;
+    if (!run->options.output || stat(run->options.output, &output) != 0 || !S_ISREG(output.st_mode)) {
+        return true;
+    }
+    const struct ca_list *operands = &run->options.operands;
+    for (size_t i = 0; i + command->writes < operands->count; i++) {
+        if (stat(operands->items[i], &source) == 0 && source.st_dev == output.st_dev &&
+            source.st_ino == output.st_ino) {
+            return ca_fail(ret_error, CA_USAGE, "%s is what is read; write to another file",
+                           run->options.output);
+        }
+    }
+    return true;
+}
+
 static bool run_opened(struct ca_run *run, const struct command *command, struct ca_error **ret_error)
 {
+    if (!output_check(run, command, ret_error)) {
+        return false;
+    }
     if (!ca_sink_open(&run->sink, run->output, run->options.output, ret_error)) {
         return false;
     }
@@ -260,13 +282,14 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
     return ca_sink_commit(&run->sink, ret_error);
 }
 
-/* Runs the command with the targets from given[0] on as the command line's options for symbols say; those that the caller keeps are then
- * as before. */
+/* Runs the command with the targets from given[0] on as the command line's options for symbols say; those
+ * that the caller keeps are then as before. */
 static bool run_given(struct ca_run *run, const struct command *command, const struct given *all, size_t next,
                       struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
-    if (next == all->count || (!options->sysroot && !options->debug_directory && !options->source_map.count)) {
+    if (next == all->count ||
+        (!options->sysroot && !options->debug_directory && !options->source_map.count)) {
         return run_opened(run, command, ret_error);
     }
     struct ca_target *given = all->targets[next];
@@ -274,7 +297,8 @@ static bool run_given(struct ca_run *run, const struct command *command, const s
     bool done = symbols_copy(&before, ca_target_symbols(given), ret_error);
     if (done) {
         struct ca_symbol_options symbols = symbols_merge(options, &before);
-        done = ca_target_set_symbols(given, &symbols, ret_error) && run_given(run, command, all, next + 1, ret_error);
+        done = ca_target_set_symbols(given, &symbols, ret_error) &&
+               run_given(run, command, all, next + 1, ret_error);
         struct ca_error *ignored = NULL;
         if (!ca_target_set_symbols(given, &before, &ignored)) {
             ca_error_destroy(ignored);

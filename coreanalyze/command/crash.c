@@ -68,7 +68,9 @@ static void add_sender(struct ca_text *text, const siginfo_t *information, uint3
         return;
     }
     if ((uint32_t)information->si_pid == pid) {
-        ca_text_add(text, information->si_signo == SIGABRT ? ": it called abort()" : ", sent by itself");
+        bool aborted =
+            information->si_signo == SIGABRT && information->si_code == SI_TKILL; /* abort, raise */
+        ca_text_add(text, aborted ? ": it aborted itself" : ", sent by itself");
     } else {
         ca_text_printf(text, ", sent by process %d of user %u", (int)information->si_pid,
                        (unsigned)information->si_uid);

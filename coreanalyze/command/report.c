@@ -1,5 +1,6 @@
 /* report.c: what `coreanalyze CORE` prints. Nothing in it tells a process that a debugger has stopped from
  * its core. */
+#include <elf.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -66,6 +67,65 @@ static void add_position(const struct ca_run *run, struct ca_text *text, const s
     }
 }
 
+/* The object file that the source says is mapped there, as a module; false when there is none. Modules
+ * without a recorded frame are not in the layout. */
+static bool mapped_module(struct ca_source *source, uint64_t address, struct ca_module *module)
+{
+    size_t count;
+    const struct ca_mapping *mappings = ca_source_mappings(source, &count);
+    const char *path = NULL;
+    for (size_t i = 0; i < count && !path; i++) {
+        path = address >= mappings[i].start && address < mappings[i].end && mappings[i].path[0] == '/'
+                   ? mappings[i].path
+                   : NULL;
+    }
+    bool begins = false;
+    for (size_t i = 0; i < count && path; i++) {
+        if (strcmp(mappings[i].path, path) != 0) {
+            continue;
+        }
+        if (!begins && mappings[i].offset == 0) {
+            begins = true;
+            module->start = mappings[i].start;
+        }
+        module->end = mappings[i].end;
+    }
+    Elf64_Ehdr header;
+    if (!begins || address < module->start || address >= module->end ||
+        !ca_source_read(source, module->start, &header, sizeof header, NULL) ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+        return false;
+    }
+    module->bias = header.e_type == ET_EXEC ? 0 : module->start;
+    module->path = (char *)(uintptr_t)path; /* borrowed */
+    return true;
+}
+
+/* Where the layout knows no module. */
+static bool add_mapped_place(struct ca_run *run, struct ca_text *text, uint64_t pc,
+                             struct ca_error **ret_error)
+{
+    struct ca_target *target = run->targets[0];
+    static char none[] = "";
+    struct ca_module modules[2] = {{.path = none}, {.path = none}};
+    if (!mapped_module(ca_target_source(target), pc, &modules[1])) {
+        ca_text_printf(text, "at 0x%" PRIx64 ", which is in no file that is known to be mapped\n", pc);
+        return true;
+    }
+    struct ca_symbolizer *symbolizer = ca_symbolizer_create(modules, 2, ca_target_symbols(target), ret_error);
+    if (!symbolizer) {
+        return false;
+    }
+    size_t count;
+    const struct ca_position *positions = ca_symbolizer_find(symbolizer, 1, pc, 0, &count);
+    bool found = positions && count;
+    if (found) {
+        add_position(run, text, &positions[0]);
+    }
+    ca_symbolizer_destroy(symbolizer);
+    return found || ca_fail_memory(ret_error);
+}
+
 static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_table *table,
                       struct ca_error **ret_error)
 {
@@ -83,8 +143,7 @@ static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_
     ca_text_printf(text, "  thread %" PRIu32 " was ", tid);
     uint32_t module = module_find(table, pc);
     if (module == 0) {
-        ca_text_printf(text, "at 0x%" PRIx64 ", which is in no module\n", pc);
-        return true;
+        return add_mapped_place(run, text, pc, ret_error);
     }
     size_t count;
     const struct ca_position *positions = ca_symbolizer_find(symbolizer, module, pc, 0, &count);
@@ -129,7 +188,10 @@ static void add_memory(struct ca_text *text, const struct ca_table *table)
 {
     ca_text_add(text, "It holds ");
     add_size(text, table->current);
-    ca_text_printf(text, " in %" PRIu64 " blocks; the most that it held was ", table->coverage.blocks);
+    if (!table->coverage.missing_bytes) { /* else the number is that of what is left */
+        ca_text_printf(text, " in %" PRIu64 " blocks", table->coverage.blocks);
+    }
+    ca_text_add(text, "; the most that it held was ");
     add_size(text, table->peak);
     ca_text_add(text, ".\n");
 }

@@ -36,6 +36,20 @@ static void add_size(struct ca_text *text, uint64_t size)
     ca_text_add(text, buffer);
 }
 
+static bool has_failed(const struct ca_table *table)
+{
+    return table->address && table->root.state == TM_STATE_FAILED;
+}
+
+/* The table of a snapshot file has no root. */
+static const char *words_of_state(const struct ca_table *table)
+{
+    if (!table->address || table->root.state == TM_STATE_TRACING) {
+        return ", every block traced";
+    }
+    return has_failed(table) ? ", NOTHING TRACED: the tracer could not make its tables" : ", not tracing";
+}
+
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
@@ -54,7 +68,7 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
         ca_text_add(text, ", one sample per ");
         add_size(text, coverage->sample_bytes);
     } else {
-        ca_text_add(text, ", every block traced");
+        ca_text_add(text, coverage->dropped ? ", all others traced" : words_of_state(table));
     }
     if (coverage->rejected) {
         ca_text_printf(text, ", %" PRIu64 " DAMAGED RECORDS LEFT OUT", coverage->rejected);
@@ -87,5 +101,6 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
 bool ca_coverage_is_complete(const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
-    return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !ambiguous(table);
+    return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !ambiguous(table) &&
+           !has_failed(table);
 }

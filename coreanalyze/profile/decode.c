@@ -560,6 +560,14 @@ static bool decode_profile(struct decoder *decoder)
 bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, const uint8_t *bytes,
                        size_t size, struct ca_error **ret_error)
 {
+    if (size >= 4 && memcmp(bytes,
+                            "\x7f"
+                            "ELF",
+                            4) == 0) {
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: a compressed core file cannot be read yet; decompress it with gzip -d",
+                       loaded->path);
+    }
     Pprof__Profile *profile = pprof__profile__unpack(NULL, size, bytes);
     if (!profile) {
         return ca_fail(

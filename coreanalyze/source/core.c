@@ -55,6 +55,10 @@ struct core_source {
 
 static bool fail_open(const char *path, int error, struct ca_error **ret_error)
 {
+    if (error == ENOENT && strcmp(path, "-") == 0) {
+        return ca_fail(ret_error, CA_NOTHING,
+                       "-: a core file on standard input cannot be read yet; write it to a file first");
+    }
     if (error == ENOENT) {
         return ca_fail(ret_error, CA_NOTHING,
                        "%s: no such file; look where core files go with: cat /proc/sys/kernel/core_pattern, "

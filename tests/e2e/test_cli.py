@@ -566,7 +566,7 @@ def test_report(core, program):
 
 
 @pytest.mark.parametrize("how, words", [("divide", "crashed with SIGFPE: integer division by zero, at 0x"),
-                                        ("abort", "crashed with SIGABRT: it called abort()\n"),
+                                        ("abort", "crashed with SIGABRT: it aborted itself\n"),
                                         ("quit", "received SIGQUIT, sent by itself\n")])
 def test_report_of_other_signals(program, tmp_path, how, words):
     _, core = harness.crash(harness.traced([program, how]), tmp_path)

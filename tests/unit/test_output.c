@@ -409,7 +409,7 @@ START_TEST(crash_words)
                  "a forbidden instruction)");
     information = (siginfo_t){.si_code = SI_TKILL};
     information.si_pid = 100;
-    assert_crash(SIGABRT, information, "crashed with SIGABRT: it called abort()");
+    assert_crash(SIGABRT, information, "crashed with SIGABRT: it aborted itself");
     information.si_code = SI_USER;
     information.si_pid = 7;
     information.si_uid = 33;
