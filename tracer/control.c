@@ -3,7 +3,8 @@
 #include <linux/membarrier.h>
 
 #include "host/system.h"
-#include "operation.h"
+#include "record/operation.h"
+#include "record/totals.h"
 #include "tables/frames.h"
 #include "tables/live.h"
 #include "tables/modules.h"
@@ -11,7 +12,6 @@
 #include "tables/stats.h"
 #include "tables/strings.h"
 #include "tables/wide.h"
-#include "totals.h"
 
 static uint32_t live_key_shift = 4;
 static bool tables_are_made;

@@ -1,11 +1,11 @@
 /* api.c: the functions that tm.h refers to, under their own names. */
-#include "blocks.h"
-#include "control.h"
-#include "startup.h"
-#include "tables/frames.h"
-#include "tables/root.h"
-#include "tables/stacks.h"
-#include "totals.h"
+#include "../control.h"
+#include "../host/startup.h"
+#include "../record/blocks.h"
+#include "../record/totals.h"
+#include "../tables/frames.h"
+#include "../tables/root.h"
+#include "../tables/stacks.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 

@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "atomics.h"
-#include "layout.h"
-#include "tables/root.h"
-#include "tables/threads.h"
-#include "unwind.h"
+#include "../atomics.h"
+#include "../layout.h"
+#include "../tables/root.h"
+#include "../tables/threads.h"
+#include "../unwind.h"
 
 /* tm_local.level of a thread that is busy inside the tracer: what it allocates is the tracer's own. */
 #define TM_LEVEL_MUTED UINT32_MAX

@@ -1,6 +1,6 @@
 #include "totals.h"
 
-#include "host/system.h"
+#include "../host/system.h"
 
 struct tm_totals tm_totals = {.single = true};
 

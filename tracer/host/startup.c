@@ -7,16 +7,16 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#include "control.h"
-#include "host/environment.h"
-#include "host/objects.h"
-#include "host/real.h"
-#include "host/system.h"
-#include "operation.h"
-#include "options.h"
-#include "tables/modules.h"
-#include "tables/root.h"
-#include "totals.h"
+#include "../control.h"
+#include "../options.h"
+#include "../record/operation.h"
+#include "../record/totals.h"
+#include "../tables/modules.h"
+#include "../tables/root.h"
+#include "environment.h"
+#include "objects.h"
+#include "real.h"
+#include "system.h"
 
 static void complain(const struct tm_options_error *error)
 {

@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "../control.h"
+#include "../host/system.h"
+#include "../tables/stacks.h"
 #include "blocks.h"
-#include "control.h"
-#include "host/system.h"
-#include "tables/stacks.h"
 #include "totals.h"
 
 /* glibc calls destructors at most this often, and ours wants to be the last: others may free. */

@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "blocks.h"
-#include "host/real.h"
-#include "startup.h"
-#include "tables/modules.h"
-#include "tables/root.h"
-#include "totals.h"
+#include "../host/real.h"
+#include "../host/startup.h"
+#include "../record/blocks.h"
+#include "../record/totals.h"
+#include "../tables/modules.h"
+#include "../tables/root.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define INLINE static inline __attribute__((always_inline))

@@ -2,8 +2,8 @@
 
 #include <time.h>
 
-#include "host/system.h"
-#include "tables/stats.h"
+#include "../host/system.h"
+#include "../tables/stats.h"
 #include "totals.h"
 
 /* ---------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "operation.h"
-#include "tables/live.h"
-#include "tables/wide.h"
+#include "../tables/live.h"
+#include "../tables/wide.h"
 
 /* A record as it was found. */
 struct tm_block {

@@ -10,7 +10,7 @@
 #define TM_TOTALS_H
 
 #include "operation.h"
-#include "tables/root.h"
+#include "../tables/root.h"
 
 #define TM_FOLD_BYTES (UINT64_C(64) << 10)
 
