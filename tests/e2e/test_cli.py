@@ -772,7 +772,8 @@ def test_reader_goes_away(core):
     """No message, and an end: as a signal or as exit code 2 where SIGPIPE is ignored."""
     for ignored in (False, True):
         process = subprocess.Popen([harness.COREANALYZE, "traces", core], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   restore_signals=not ignored, env=harness.clean_environment())
+                                   restore_signals=not ignored, env=harness.clean_environment(), bufsize=0,
+                                   pipesize=4096)  # far less than the answer, however short the paths in it
         process.stdout.read(1)
         process.stdout.close()
         message = process.stderr.read()
