@@ -71,7 +71,8 @@ __attribute__((noinline)) static void rise()
 __attribute__((noinline)) static void pools()
 {
     static char arena[4096];
-    for (unsigned i = 0; i < 10; i++) {
+    volatile unsigned count = 10; /* unknown to the compiler, so that it does not make ten calls, and ten stacks, of the loop */
+    for (unsigned i = 0; i < count; i++) {
         tm_track(7, reinterpret_cast<uintptr_t>(arena) + 100 * i, 90 + i);
     }
     tm_track(4000000000u, 1, 12345);
