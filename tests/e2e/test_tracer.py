@@ -37,7 +37,7 @@ SEMANTICS_OPTIONS = {"dropped": "25,max=3M", "untraceable": "25,max=100K"}
 
 def semantics_cases():
     """The names that the table at the end of semantics.c has."""
-    return re.findall(r"^    { \"(\w+)\", \w+ },$", (harness.PROGRAMS / "semantics.c").read_text(), re.MULTILINE)
+    return re.findall(r"^    {\"(\w+)\", \w+},$", (harness.PROGRAMS / "semantics.c").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="session")

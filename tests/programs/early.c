@@ -1,5 +1,6 @@
-/* early.c: blocks from before main and before the tracer's own constructor: in a preinit function, in a constructor, and (in a
- * library, with -DLIBRARY) in the resolver of an indirect function, which the loader calls while it relocates.
+/* early.c: blocks from before main and before the tracer's own constructor: in a preinit function, in a
+ * constructor, and (in a library, with -DLIBRARY) in the resolver of an indirect function, which the loader
+ * calls while it relocates.
  *
  * Prints the requested sizes of the blocks that are recorded, of those made here.
  */

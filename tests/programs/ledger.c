@@ -1,7 +1,9 @@
-/* ledger.c: threads allocate and free by every function of the malloc family, keep a ledger of their own outside of malloc,
- * and hand blocks to each other; then the program holds the tracer's tables against the ledger.
+/* ledger.c: threads allocate and free by every function of the malloc family, keep a ledger of their own
+ * outside of malloc, and hand blocks to each other; then the program holds the tracer's tables against the
+ * ledger.
  *
- * Usage: ledger THREADS OPERATIONS KEY_SHIFT (of the LIVE region). Exits 0 when all is right, else 1 with a line on stderr.
+ * Usage: ledger THREADS OPERATIONS KEY_SHIFT (of the LIVE region). Exits 0 when all is right, else 1 with a
+ * line on stderr.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -69,7 +71,7 @@ static size_t size_pick(uint64_t random)
 static void entry_fill(struct entry *entry, void *block, size_t size)
 {
     REQUIRE(block || size == 0);
-    *entry = (struct entry){ block, size, (uint32_t)syscall(SYS_gettid), 0 };
+    *entry = (struct entry){block, size, (uint32_t)syscall(SYS_gettid), 0};
 }
 
 static void entry_free(struct entry *entry)
@@ -77,7 +79,7 @@ static void entry_free(struct entry *entry)
     int before = errno = 77;
     free(entry->block);
     REQUIRE(errno == before);
-    *entry = (struct entry){ 0 };
+    *entry = (struct entry){0};
 }
 
 static void step(struct entry *own, uint64_t *state)
@@ -96,7 +98,7 @@ static void step(struct entry *own, uint64_t *state)
     } else if (random >> 60 < 8) { /* to whom it may concern; what comes back is freed here */
         struct entry *package = malloc(sizeof(*package));
         *package = *entry;
-        *entry = (struct entry){ 0 };
+        *entry = (struct entry){0};
         package = atomic_exchange(&exchange[random >> 8 & 63], package);
         if (package) {
             free(package->block);
@@ -136,7 +138,8 @@ static uint64_t matched;
 
 static int entry_compare(const void *left, const void *right)
 {
-    uintptr_t a = (uintptr_t)((const struct entry *)left)->block, b = (uintptr_t)((const struct entry *)right)->block;
+    uintptr_t a = (uintptr_t)((const struct entry *)left)->block,
+              b = (uintptr_t)((const struct entry *)right)->block;
     return a < b ? -1 : a > b;
 }
 
@@ -155,7 +158,7 @@ static void check_foreign(const struct root_block *block)
 static void check_block(const struct root_block *block, void *context)
 {
     const struct tm_root *root = context;
-    struct entry key = { .block = (void *)(uintptr_t)block->address };
+    struct entry key = {.block = (void *)(uintptr_t)block->address};
     struct entry *entry = bsearch(&key, entries, thread_count * SLOTS, sizeof(*entry), entry_compare);
     if (!entry) {
         check_foreign(block);
@@ -163,7 +166,8 @@ static void check_block(const struct root_block *block, void *context)
     }
     matched++;
     if (entry->seen++ || entry->size != block->size) {
-        FAIL("block %#lx: %lu bytes, not %zu (seen %u)", block->address, block->size, entry->size, entry->seen);
+        FAIL("block %#lx: %lu bytes, not %zu (seen %u)", block->address, block->size, entry->size,
+             entry->seen);
     }
     if (root->features & TM_FEATURE_DETAIL) {
         REQUIRE(block->thread == entry->thread && block->order != 0);

@@ -12,18 +12,18 @@
 
 extern struct tm_beacon tm_table __attribute__((weak));
 
-#define FAIL(...)                                                   \
-    do {                                                            \
-        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);             \
-        fprintf(stderr, __VA_ARGS__);                               \
-        fputc('\n', stderr);                                        \
-        _Exit(1);                                                   \
+#define FAIL(...)                                                                                            \
+    do {                                                                                                     \
+        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                                      \
+        fprintf(stderr, __VA_ARGS__);                                                                        \
+        fputc('\n', stderr);                                                                                 \
+        _Exit(1);                                                                                            \
     } while (0)
-#define REQUIRE(condition)               \
-    do {                                 \
-        if (!(condition)) {              \
-            FAIL("%s", #condition);      \
-        }                                \
+#define REQUIRE(condition)                                                                                   \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            FAIL("%s", #condition);                                                                          \
+        }                                                                                                    \
     } while (0)
 
 static inline const struct tm_root *root_find(void)
@@ -97,7 +97,8 @@ static inline void root_each_live(root_block_visit *visit, void *context)
         for (uint64_t i = 0; segment && i < UINT64_C(1) << live->segment_shift; i++) {
             const struct tm_live_detail *element = (const void *)(segment + i * live->element_size);
             uint64_t word = element->word;
-            if (word == 0 || word >> 63 != (root->generation & 1) || (word & TM_LIVE_SIZE_MASK) == TM_LIVE_SIZE_WIDE) {
+            if (word == 0 || word >> 63 != (root->generation & 1) ||
+                (word & TM_LIVE_SIZE_MASK) == TM_LIVE_SIZE_WIDE) {
                 continue;
             }
             uint64_t index = s << live->segment_shift | i;
@@ -122,8 +123,8 @@ static inline void root_each_wide(root_block_visit *visit, void *context)
         for (uint64_t i = 0; segment && i < UINT64_C(1) << wide->segment_shift; i++) {
             const struct tm_wide *entry = (const void *)(segment + i * wide->element_size);
             if (entry->state == (TM_WIDE_LIVE | root->generation << 8)) {
-                struct root_block block = { entry->address, entry->size, entry->domain, entry->stack, entry->thread,
-                                            entry->order };
+                struct root_block block = {entry->address, entry->size,   entry->domain,
+                                           entry->stack,   entry->thread, entry->order};
                 visit(&block, context);
             }
         }
@@ -205,7 +206,8 @@ static inline const char *root_module_path(uint32_t index)
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
- * Blocks, counters of threads and counters of stacks must agree. To be called while no other thread allocates.
+ * Blocks, counters of threads and counters of stacks must agree. To be called while no other thread
+ * allocates.
  */
 struct root_sums {
     uint64_t count, size;
@@ -243,7 +245,7 @@ static inline void root_census_check_stats(const struct root_census *census)
 static inline struct root_sums root_check(void)
 {
     const struct tm_root *root = root_find();
-    struct root_census census = { .stack_count = root_region(TM_REGION_STACKS, 0)->count };
+    struct root_census census = {.stack_count = root_region(TM_REGION_STACKS, 0)->count};
     size_t size = (census.stack_count + 1) * sizeof(*census.stacks);
     census.stacks = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(census.stacks != MAP_FAILED);

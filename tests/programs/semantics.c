@@ -1,7 +1,7 @@
 /* semantics.c: what tracing promises, case by case, looked up in the tables of the process itself.
  *
- * Usage: semantics CASE under the tracer; semantics --list names the cases. Exits 0, or 1 with a line on stderr.
- * Built with -fno-builtin: else compilers take pairs of malloc and free away.
+ * Usage: semantics CASE under the tracer; semantics --list names the cases. Exits 0, or 1 with a line on
+ * stderr. Built with -fno-builtin: else compilers take pairs of malloc and free away.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ static void lookup_visit(const struct root_block *block, void *context)
 
 static struct lookup look_up(uint32_t domain, uintptr_t address)
 {
-    struct lookup lookup = { .address = address, .domain = domain };
+    struct lookup lookup = {.address = address, .domain = domain};
     root_each_block(lookup_visit, &lookup);
     return lookup;
 }
@@ -85,7 +85,8 @@ static void sizes(void)
     sink = valloc(17), require_size(sink, 17), free(sink);
     REQUIRE(posix_memalign(&aligned, 1 << 20, 9) == 0);
     sink = aligned, require_size(sink, 9), free(sink);
-    if (!dlopen("libjemalloc.so.2", RTLD_NOW | RTLD_NOLOAD)) { /* has none: libc's block would be freed by it */
+    if (!dlopen("libjemalloc.so.2",
+                RTLD_NOW | RTLD_NOLOAD)) { /* has none: libc's block would be freed by it */
         sink = pvalloc(17), require_size(sink, 17), free(sink);
     }
     REQUIRE(!is_recorded(sink));
@@ -125,7 +126,8 @@ static void reallocs(void)
     volatile size_t huge = SIZE_MAX / 2;
     REQUIRE(!realloc(block, huge));
     require_size(block, 10);
-    REQUIRE(look_up(0, (uintptr_t)block).block.stack == grown || look_up(0, (uintptr_t)block).block.stack != first);
+    REQUIRE(look_up(0, (uintptr_t)block).block.stack == grown ||
+            look_up(0, (uintptr_t)block).block.stack != first);
     REQUIRE(count_now() == before + 1);
     void *result = realloc(block, 0); /* glibc frees it, jemalloc does not */
     REQUIRE(count_now() == before + (result ? 1 : 0));
@@ -198,7 +200,8 @@ static void object_traceback(void)
     size_t count = tm_get_object_traceback(block, frames, 100, &total);
     REQUIRE(count >= 3 && count <= 25 && (total == 0 || total >= count));
     Dl_info info, own;
-    REQUIRE(dladdr((void *)frames[0], &info) && dladdr((void *)count_now, &own) && info.dli_fbase == own.dli_fbase);
+    REQUIRE(dladdr((void *)frames[0], &info) && dladdr((void *)count_now, &own) &&
+            info.dli_fbase == own.dli_fbase);
     REQUIRE(tm_get_object_traceback(block, NULL, 0, NULL) == count);
     REQUIRE(tm_get_object_traceback((char *)block + 16, frames, 100, &total) == 0 && total == 0);
     free(block);
@@ -220,7 +223,8 @@ static void requests(void)
     root->request_argument = 9;
     root->request = TM_REQUEST_START;
     sink = malloc(8);
-    REQUIRE(root->request == 0 && root->state == TM_STATE_TRACING && tm_get_traceback_limit() == 9 && is_recorded(sink));
+    REQUIRE(root->request == 0 && root->state == TM_STATE_TRACING && tm_get_traceback_limit() == 9 &&
+            is_recorded(sink));
     block = malloc(10000);
     free(block);
     root->request = TM_REQUEST_RESET_PEAK;
@@ -252,7 +256,7 @@ static _Atomic bool is_over;
 static void *churn(void *argument)
 {
     (void)argument;
-    void *blocks[50] = { 0 };
+    void *blocks[50] = {0};
     for (unsigned i = 0; !is_over; i++) {
         void **slot = &blocks[i * 7 % 50];
         *slot = *slot && i % 3 ? realloc(*slot, i % 400 + 1) : (free(*slot), malloc(i % 300));
@@ -348,7 +352,8 @@ static void many_tracked(void)
     for (uintptr_t i = 0; i < MANY; i += 2) {
         REQUIRE(tm_untrack(9, i * 48) == 0);
     }
-    REQUIRE(count_now() == before + MANY / 2 && look_up(9, 48 * 77).block.size == 77 && !look_up(9, 48 * 78).found);
+    REQUIRE(count_now() == before + MANY / 2 && look_up(9, 48 * 77).block.size == 77 &&
+            !look_up(9, 48 * 78).found);
     uint64_t committed = root_find()->committed_bytes;
     for (uintptr_t i = 0; i < MANY; i += 2) { /* dead entries are used again */
         REQUIRE(tm_track(9, i * 48, i) == 0);
@@ -366,11 +371,23 @@ static void many_tracked(void)
 
 enum { SITES = 4, KEYS = 200 };
 
-static NOINLINE void track_at_0(uintptr_t key, size_t size) { REQUIRE(tm_track(11, key, size) == 0); }
-static NOINLINE void track_at_1(uintptr_t key, size_t size) { REQUIRE(tm_track(11, key, size) == 0); }
-static NOINLINE void track_at_2(uintptr_t key, size_t size) { REQUIRE(tm_track(11, key, size) == 0); }
-static NOINLINE void track_at_3(uintptr_t key, size_t size) { REQUIRE(tm_track(11, key, size) == 0); }
-static void (*const track_at[SITES])(uintptr_t, size_t) = { track_at_0, track_at_1, track_at_2, track_at_3 };
+static NOINLINE void track_at_0(uintptr_t key, size_t size)
+{
+    REQUIRE(tm_track(11, key, size) == 0);
+}
+static NOINLINE void track_at_1(uintptr_t key, size_t size)
+{
+    REQUIRE(tm_track(11, key, size) == 0);
+}
+static NOINLINE void track_at_2(uintptr_t key, size_t size)
+{
+    REQUIRE(tm_track(11, key, size) == 0);
+}
+static NOINLINE void track_at_3(uintptr_t key, size_t size)
+{
+    REQUIRE(tm_track(11, key, size) == 0);
+}
+static void (*const track_at[SITES])(uintptr_t, size_t) = {track_at_0, track_at_1, track_at_2, track_at_3};
 
 struct model {
     size_t sizes[KEYS];
@@ -405,7 +422,8 @@ static uint64_t peak_of_stack(uint32_t stack, uint64_t current)
     if (!stats) {
         return 0;
     }
-    return current <= root->peak && stats->peak_epoch == root->peak_epoch ? stats->peak_size : stats->live_size;
+    return current <= root->peak && stats->peak_epoch == root->peak_epoch ? stats->peak_size
+                                                                          : stats->live_size;
 }
 
 static void model_check(const struct model *model, const uint32_t stacks[SITES])
@@ -426,7 +444,7 @@ static void model_check(const struct model *model, const uint32_t stacks[SITES])
 static void peak(void)
 {
     static struct model model;
-    uint32_t stacks[SITES] = { 0 };
+    uint32_t stacks[SITES] = {0};
     uint64_t random = 1234567;
     tm_clear_traces();
     memset(model.sites, -1, sizeof(model.sites));
@@ -489,7 +507,8 @@ static void peak_of_threads(void)
 static void check_child(uint32_t parent)
 {
     const struct tm_root *root = root_find();
-    REQUIRE(root->pid == (uint32_t)getpid() && root->pid != parent && (root->features & TM_FEATURE_INHERITED));
+    REQUIRE(root->pid == (uint32_t)getpid() && root->pid != parent &&
+            (root->features & TM_FEATURE_INHERITED));
     uint64_t before = count_now();
     for (int i = 0; i < 100; i++) {
         sink = malloc(100);
@@ -612,15 +631,15 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static void signals_begin(int flags)
 {
-    struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags };
-    struct itimerval often = { { 0, 50 }, { 0, 50 } };
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags};
+    struct itimerval often = {{0, 50}, {0, 50}};
     tracer_find();
     REQUIRE(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
 }
 
 static void signals_end(void)
 {
-    struct itimerval never = { { 0, 0 }, { 0, 0 } };
+    struct itimerval never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &never, NULL);
 }
 
@@ -651,7 +670,7 @@ static void signals(void)
 static void signals_on_alternate_stack(void)
 {
     static char memory[64 << 10];
-    stack_t stack = { .ss_sp = memory, .ss_size = sizeof(memory) };
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
     REQUIRE(sigaltstack(&stack, NULL) == 0);
     signals_begin(SA_ONSTACK);
     churn_until_handled(500);
@@ -755,7 +774,7 @@ static void untraceable(void)
 /* The host's limit, set while it is being traced. */
 static void address_space(void)
 {
-    struct rlimit limit = { UINT64_C(200) << 20, RLIM_INFINITY };
+    struct rlimit limit = {UINT64_C(200) << 20, RLIM_INFINITY};
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
     uint64_t count = 0;
     void **list = NULL;
@@ -774,34 +793,35 @@ static void address_space(void)
     root_check();
 }
 
-/* ------------------------------------------------------------------------------------------------------------- */
+/* -------------------------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    { "sizes", sizes },
-    { "reallocs", reallocs },
-    { "unrecorded", unrecorded },
-    { "control", control },
-    { "object_traceback", object_traceback },
-    { "requests", requests },
-    { "generations", generations },
-    { "clear_under_load", clear_under_load },
-    { "domains", domains },
-    { "domain_zero", domain_zero },
-    { "many_tracked", many_tracked },
-    { "peak", peak },
-    { "peak_of_threads", peak_of_threads },
-    { "forks", forks },
-    { "many_threads", many_threads },
-    { "signals", signals },
-    { "signals_on_alternate_stack", signals_on_alternate_stack },
-    { "jumps_out", jumps_out },
-    { "plugins", plugins },
-    { "dropped", dropped },
-    { "untraceable", untraceable },
-    { "address_space", address_space },
+    {"sizes", sizes},
+    {"reallocs", reallocs},
+    {"unrecorded", unrecorded},
+    {"control", control},
+    {"object_traceback", object_traceback},
+    {"requests", requests},
+    {"generations", generations},
+    {"clear_under_load", clear_under_load},
+    {"domains", domains},
+    {"domain_zero", domain_zero},
+    {"many_tracked", many_tracked},
+    {"peak", peak},
+    {"peak_of_threads", peak_of_threads},
+    {"forks", forks},
+    {"many_threads", many_threads},
+    {"signals", signals},
+    {"signals_on_alternate_stack", signals_on_alternate_stack},
+    {"jumps_out", jumps_out},
+    {"plugins", plugins},
+    {"dropped", dropped},
+    {"untraceable", untraceable},
+    {"address_space", address_space},
 };
 
 int main(int argc, char **argv)

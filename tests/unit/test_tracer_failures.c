@@ -1,4 +1,5 @@
-/* Every piece of memory that the tracer asks for is refused once, and from some point on: it goes on, and counts what it drops. */
+/* Every piece of memory that the tracer asks for is refused once, and from some point on: it goes on, and
+ * counts what it drops. */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ static long refusing(uintptr_t address, size_t size, int flags)
         pieces -= address != 0; /* the second try, at any address, is of the same piece */
         return -ENOMEM;
     }
-    void *memory = mmap((void *)address, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    void *memory =
+        mmap((void *)address, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     return memory == MAP_FAILED ? -errno : (long)memory;
 }
 
@@ -81,7 +83,8 @@ static void run(void)
     tm_stop();
 }
 
-/* Loop tests run in processes of their own, where the tracer is new but for the root, which its constructor made. */
+/* Loop tests run in processes of their own, where the tracer is new but for the root, which its constructor
+ * made. */
 START_TEST(one_piece_is_refused)
 {
     tm_memory_source = refusing;

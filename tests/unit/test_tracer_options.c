@@ -13,28 +13,28 @@ struct good {
 };
 
 static const struct good good[] = {
-    { "25", { .nframe = 25, .stats = true } },
-    { "0", { .nframe = 0, .stats = true } },
-    { "65535", { .nframe = 65535, .stats = true } },
-    { "007", { .nframe = 7, .stats = true } },
-    { " \t\n\v\f\r+8", { .nframe = 8, .stats = true } },
-    { "-0", { .nframe = 0, .stats = true } },
-    { "1,detail=1", { .nframe = 1, .stats = true, .detail = true } },
-    { "1,stats=0,mmap=0", { .nframe = 1 } },
-    { "1,max=5", { .nframe = 1, .stats = true, .max = 5 } },
-    { "1,max=3K", { .nframe = 1, .stats = true, .max = 3 * KIB } },
-    { "1,max=3M", { .nframe = 1, .stats = true, .max = 3 * KIB * KIB } },
-    { "1,max=3G", { .nframe = 1, .stats = true, .max = 3 * KIB * KIB * KIB } },
-    { "1,max=18446744073709551615", { .nframe = 1, .stats = true, .max = UINT64_MAX } },
-    { "1,max=1,max=2,detail=1,detail=0", { .nframe = 1, .stats = true, .max = 2 } },
-    { "1,sample=0,freed=0", { .nframe = 1, .stats = true } },
+    {"25", {.nframe = 25, .stats = true}},
+    {"0", {.nframe = 0, .stats = true}},
+    {"65535", {.nframe = 65535, .stats = true}},
+    {"007", {.nframe = 7, .stats = true}},
+    {" \t\n\v\f\r+8", {.nframe = 8, .stats = true}},
+    {"-0", {.nframe = 0, .stats = true}},
+    {"1,detail=1", {.nframe = 1, .stats = true, .detail = true}},
+    {"1,stats=0,mmap=0", {.nframe = 1}},
+    {"1,max=5", {.nframe = 1, .stats = true, .max = 5}},
+    {"1,max=3K", {.nframe = 1, .stats = true, .max = 3 * KIB}},
+    {"1,max=3M", {.nframe = 1, .stats = true, .max = 3 * KIB * KIB}},
+    {"1,max=3G", {.nframe = 1, .stats = true, .max = 3 * KIB * KIB * KIB}},
+    {"1,max=18446744073709551615", {.nframe = 1, .stats = true, .max = UINT64_MAX}},
+    {"1,max=1,max=2,detail=1,detail=0", {.nframe = 1, .stats = true, .max = 2}},
+    {"1,sample=0,freed=0", {.nframe = 1, .stats = true}},
 };
 
 START_TEST(good_texts)
 {
     const struct good *text = &good[_i];
     struct tm_options options;
-    struct tm_options_error error = { 0 };
+    struct tm_options_error error = {0};
     tm_options_init(&options);
     ck_assert_msg(tm_options_read(text->text, &options, &error), "'%s': %s", text->text, error.reason);
     ck_assert_uint_eq(options.nframe, text->expected.nframe);
@@ -49,44 +49,44 @@ END_TEST
 
 /* A text and the part of it that the error is about. */
 static const char *const bad[][2] = {
-    { "", "" },
-    { " ", " " },
-    { "+", "+" },
-    { "x", "x" },
-    { "25x", "25x" },
-    { "25 ", "25 " },
-    { "0x7", "0x7" },
-    { "-1", "-1" },
-    { "65536", "65536" },
-    { "18446744073709551617", "18446744073709551617" }, /* 1, if it wrapped */
-    { "25,", "" },
-    { "25,,detail=1", "" },
-    { ",detail=1", "" },
-    { "25,detail", "detail" },
-    { "25,detail=", "detail=" },
-    { "25,detail=2", "detail=2" },
-    { "25,detail=01", "detail=01" },
-    { "25,Detail=1", "Detail" },
-    { "25,=1", "" },
-    { "25,frames=1", "frames" },
-    { "25,max=", "max=" },
-    { "25,max=K", "max=K" },
-    { "25,max=1k", "max=1k" },
-    { "25,max=1T", "max=1T" },
-    { "25,max=-1", "max=-1" },
-    { "25,max= 1", "max= 1" },
-    { "25,max=1=2", "max=1=2" },
-    { "25,max=18446744073709551616", "max=18446744073709551616" },
-    { "25,max=18014398509481984K", "max=18014398509481984K" }, /* 2^64 */
-    { "25,sample=4K", "sample=4K" },
-    { "25,freed=9", "freed=9" },
+    {"", ""},
+    {" ", " "},
+    {"+", "+"},
+    {"x", "x"},
+    {"25x", "25x"},
+    {"25 ", "25 "},
+    {"0x7", "0x7"},
+    {"-1", "-1"},
+    {"65536", "65536"},
+    {"18446744073709551617", "18446744073709551617"}, /* 1, if it wrapped */
+    {"25,", ""},
+    {"25,,detail=1", ""},
+    {",detail=1", ""},
+    {"25,detail", "detail"},
+    {"25,detail=", "detail="},
+    {"25,detail=2", "detail=2"},
+    {"25,detail=01", "detail=01"},
+    {"25,Detail=1", "Detail"},
+    {"25,=1", ""},
+    {"25,frames=1", "frames"},
+    {"25,max=", "max="},
+    {"25,max=K", "max=K"},
+    {"25,max=1k", "max=1k"},
+    {"25,max=1T", "max=1T"},
+    {"25,max=-1", "max=-1"},
+    {"25,max= 1", "max= 1"},
+    {"25,max=1=2", "max=1=2"},
+    {"25,max=18446744073709551616", "max=18446744073709551616"},
+    {"25,max=18014398509481984K", "max=18014398509481984K"}, /* 2^64 */
+    {"25,sample=4K", "sample=4K"},
+    {"25,freed=9", "freed=9"},
 };
 
 START_TEST(bad_texts)
 {
     const char *text = bad[_i][0], *part = bad[_i][1];
     struct tm_options options;
-    struct tm_options_error error = { 0 };
+    struct tm_options_error error = {0};
     tm_options_init(&options);
     ck_assert_msg(!tm_options_read(text, &options, &error), "'%s' was taken", text);
     ck_assert_uint_eq(error.length, strlen(part));

@@ -1,4 +1,5 @@
-/* The tracer's tables one by one: memory, regions, index, stacks, live words, wide entries, counters, field table. */
+/* The tracer's tables one by one: memory, regions, index, stacks, live words, wide entries, counters, field
+ * table. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -23,14 +24,14 @@
 
 static void root_make(void)
 {
-    static const struct tm_root_options options = { .features = TM_FEATURE_STATS };
+    static const struct tm_root_options options = {.features = TM_FEATURE_STATS};
     tm_root_create(&options);
     ck_assert_uint_eq(tm_root->state, TM_STATE_STOPPED);
 }
 
 static void root_make_capped(uint64_t max)
 {
-    const struct tm_root_options options = { .max_bytes = max };
+    const struct tm_root_options options = {.max_bytes = max};
     tm_root_create(&options);
 }
 
@@ -101,7 +102,7 @@ START_TEST(pieces_adjoin)
     ck_assert_uint_eq(tm_root->private_bytes, 0);
     uint64_t committed = tm_root->committed_bytes;
     char *private = tm_private_allocate(100);
-    ck_assert_uint_eq((uintptr_t)private, TM_PRIVATE_ADDRESS);
+    ck_assert_uint_eq((uintptr_t) private, TM_PRIVATE_ADDRESS);
     ck_assert_uint_eq(tm_root->private_bytes, 4096);
     ck_assert_uint_eq(tm_root->committed_bytes, committed + 4096);
     tm_memory_unmap(TM_MEMORY_PRIVATE, private, 100);
@@ -210,9 +211,9 @@ static void *element_by_the_book(const struct tm_region *region, uint64_t index)
 }
 
 static const struct tm_region_shape shapes[] = {
-    { .kind = 100, .element_size = 24, .segment_shift = 4, .directory_bits = 3 },
-    { .kind = 101, .element_size = 4, .segment_shift = 10, .directory_bits = 3, .middle_bits = 2 },
-    { .kind = 102, .element_size = 1, .segment_shift = 3, .directory_bits = 2, .middle_bits = 5, .count = 1 },
+    {.kind = 100, .element_size = 24, .segment_shift = 4, .directory_bits = 3},
+    {.kind = 101, .element_size = 4, .segment_shift = 10, .directory_bits = 3, .middle_bits = 2},
+    {.kind = 102, .element_size = 1, .segment_shift = 3, .directory_bits = 2, .middle_bits = 5, .count = 1},
 };
 
 START_TEST(elements_are_where_the_layout_says)
@@ -277,7 +278,8 @@ static void *take_many(void *argument)
 
 START_TEST(threads_take_different_elements)
 {
-    static const struct tm_region_shape shape = { .kind = 103, .element_size = 4, .segment_shift = 8, .directory_bits = 9 };
+    static const struct tm_region_shape shape = {
+        .kind = 103, .element_size = 4, .segment_shift = 8, .directory_bits = 9};
     root_make();
     shared_region = tm_region_create(&shape);
     taken = calloc(1, 1 << 17);
@@ -317,7 +319,7 @@ static void require_stack(uint32_t id, const uint32_t *frames, uint32_t count, u
 
 START_TEST(equal_stacks_have_one_id)
 {
-    static const uint32_t frames[] = { 1, 2, 3, 4, 5 }, other[] = { 1, 2, 3, 4, 6 };
+    static const uint32_t frames[] = {1, 2, 3, 4, 5}, other[] = {1, 2, 3, 4, 6};
     stacks_make();
     ck_assert_uint_eq(tm_stack_intern(frames, 0, 0, 0), TM_STACK_UNKNOWN);
     uint32_t id = tm_stack_intern(frames, 5, 5, 0);
@@ -428,7 +430,7 @@ START_TEST(live_words)
     uint32_t key_shift = _i ? 5 : 4;
     ck_assert(tm_live_init(key_shift, _i & 1));
     const struct tm_region *region = tm_live.region;
-    uintptr_t addresses[] = { 16, 0x555555560010, 0x7fffffffffe0, 0x7ffffffffff0, 0x20000040, 0 };
+    uintptr_t addresses[] = {16, 0x555555560010, 0x7fffffffffe0, 0x7ffffffffff0, 0x20000040, 0};
     for (unsigned i = 0; addresses[i]; i++) {
         uintptr_t address = addresses[i];
         ck_assert(i != 0 || !tm_live_find(address));
@@ -438,7 +440,8 @@ START_TEST(live_words)
         uint64_t word = tm_live_word(address, 12345, 77, 3);
         ck_assert_uint_eq(tm_live_size(word), 12345);
         ck_assert_uint_eq(tm_live_stack(word), 77);
-        ck_assert(tm_live_is(word, address, 3) && tm_live_is(word, address, 5) && !tm_live_is(word, address, 4));
+        ck_assert(tm_live_is(word, address, 3) && tm_live_is(word, address, 5) &&
+                  !tm_live_is(word, address, 4));
         ck_assert(!tm_live_is(0, address, 2));
         uint64_t start = (address >> key_shift << key_shift) + (word & TM_LIVE_OFFSET ? 16 : 0);
         ck_assert_uint_eq(start, address);
@@ -642,7 +645,7 @@ END_TEST
 START_TEST(room_for_walks)
 {
     root_make();
-    struct tm_thread_private private = { 0 };
+    struct tm_thread_private private = {0};
     ck_assert(tm_thread_make_room(&private, 1) && private.capacity >= 1);
     ck_assert(tm_thread_make_room(&private, 65535) && private.capacity >= 65535);
     private.frames[65535 * TM_OPERATION_LEVELS - 1] = 1;
