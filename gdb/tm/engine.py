@@ -18,7 +18,10 @@ READ_INTERRUPTED = ctypes.c_size_t(-1).value  # CA_READ_INTERRUPTED
 READ, WRITE, EXECUTE = 1, 2, 4  # protection of a mapping
 
 # enum tm_request of the layout
-START, STOP, CLEAR, RESET_PEAK = 1, 2, 3, 4
+NONE, START, STOP, CLEAR, RESET_PEAK = 0, 1, 2, 3, 4
+
+_STATE_TRACING = 2  # TM_STATE_TRACING of the layout
+_STATE_TO_REQUEST = 140  # bytes from tm_root.state to tm_root.request
 
 
 class EngineError(Exception):
@@ -27,6 +30,17 @@ class EngineError(Exception):
     def __init__(self, message, status=NOTHING):
         super().__init__(message)
         self.status = status
+
+
+class NoTarget(EngineError):
+    """There is no process and no file to speak of."""
+
+
+class StopPending(EngineError, RuntimeError):
+    """The tracer is to start before it has obeyed a stop: one request word cannot say both."""
+
+    def __init__(self):
+        super().__init__("the stop is obeyed when the program runs next: continue first, then start again")
 
 
 # ---------------------------------------------------------------------------------------------------- library
@@ -195,9 +209,13 @@ class Describer:
         the range."""
         raise NotImplementedError
 
+    def require_writable(self):
+        """Raises EngineError where write_memory can never succeed."""
+        raise EngineError("this process cannot be changed")
+
     def write_memory(self, address, data):
         """Writes bytes; raises EngineError where that cannot be."""
-        raise EngineError("this process cannot be changed")
+        self.require_writable()
 
     def describe_process(self, target):
         pass
@@ -423,13 +441,49 @@ class Target:
 
     # Requests
 
+    def require_writable(self):
+        """Raises EngineError where no request can be made."""
+        self._describer.require_writable()
+
     def request(self, code, argument=0):
-        """Asks the tracer for something (START, ...): it obeys at its next operation, and readers show the
-        effect at once."""
+        """Asks the tracer for something (START only where state() is not tracing, the others where it is): it
+        obeys at its next operation, and readers show the effect at once. What was asked for at this stop
+        before is not lost. Raises StopPending."""
+        self.require_writable()
         address = self.state().request
-        self._describer.write_memory(address + 4, struct.pack("<I", argument))
-        self._describer.write_memory(address, struct.pack("<I", code))
+        tracing, pending = self._control_words(address)
+        merged = request_merge(tracing, pending, code)
+        if code == START:
+            self._describer.write_memory(address + 4, struct.pack("<I", argument))
+        self._describer.write_memory(address, struct.pack("<I", merged))
         self.invalidate()
+
+    def _control_words(self, address):
+        """(whether the process itself is tracing, the request that it has not obeyed yet)"""
+        size = _STATE_TO_REQUEST + 4
+        buffer = ctypes.create_string_buffer(size)
+        start = address - _STATE_TO_REQUEST
+        if self._describer.read_memory(start, ctypes.addressof(buffer), size) != size:
+            raise EngineError("cannot read the tracer's state at 0x%x" % start)
+        state, = struct.unpack_from("<I", buffer)
+        request, = struct.unpack_from("<I", buffer, _STATE_TO_REQUEST)
+        return state == _STATE_TRACING, request
+
+
+def request_merge(tracing, pending, code):
+    """The one request that does what `pending` and then `code` ask of a process that is itself tracing or
+    not. As in tracemalloc, all but START do nothing while not tracing. Raises StopPending."""
+    if tracing == (pending == START):
+        pending = NONE  # it has no effect
+    if code == START:
+        if pending == STOP:
+            raise StopPending()
+        return START
+    if code == STOP:
+        return STOP if tracing else NONE
+    if pending in (START, STOP, CLEAR):
+        return pending  # nothing is recorded that could be cleared, and no peak
+    return code if tracing else NONE
 
 
 def _symbol_options(sysroot, debug_directory, source_map):

@@ -7,6 +7,9 @@ from . import engine
 from . import gdb_inferior
 
 
+_RANGE = "the number of frames must be in range [1; 65535]"
+
+
 class _Control(gdb.Command):
     """A command that asks the tracer in the live process for something."""
 
@@ -47,12 +50,13 @@ Example:
 
     def invoke(self, argument, _from_tty):
         self.dont_repeat()
+        limit = self._limit(argument)
         try:
             target = gdb_inferior.current_target()
+            target.require_writable()
             if target.state().tracing:
                 gdb.write("Tracing already, up to %d frames.\n" % target.state().traceback_limit)
                 return
-            limit = self._limit(argument)
             target.request(engine.START, limit)
             gdb.write("Tracing from the next allocation on, up to %d frames.\n" % limit)
         except engine.EngineError as error:
@@ -60,9 +64,12 @@ Example:
 
     @staticmethod
     def _limit(argument):
-        limit = int(gdb.parse_and_eval(argument)) if argument else 25
+        try:
+            limit = int(gdb.parse_and_eval(argument)) if argument else 25
+        except gdb.error as error:
+            raise gdb.GdbError("%s: %s" % (_RANGE, error)) from None
         if not 1 <= limit <= 65535:
-            raise gdb.GdbError("the number of frames must be in range [1; 65535]")
+            raise gdb.GdbError(_RANGE)
         return limit
 
 

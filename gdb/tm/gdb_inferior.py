@@ -237,10 +237,13 @@ class InferiorDescriber(engine.Describer):
     def __init__(self):
         self._inferior = gdb.selected_inferior()
 
-    def write_memory(self, address, data):
-        """Raises engine.EngineError where the process cannot be changed."""
+    def require_writable(self):
         if is_core():
             raise engine.EngineError("a core file cannot be changed: its process is gone")
+
+    def write_memory(self, address, data):
+        """Raises engine.EngineError where the process cannot be changed."""
+        self.require_writable()
         try:
             self._inferior.write_memory(address, data)
         except gdb.error as error:
@@ -344,7 +347,7 @@ def current_target(in_condition=False):
     read. in_condition: while GDB evaluates a breakpoint's condition it calls threads running that stand."""
     inferior = gdb.selected_inferior()
     if inferior.pid == 0:
-        raise engine.EngineError("No process: run a program or load a core file first.")
+        raise engine.NoTarget("No process: run a program or load a core file first.")
     if not in_condition and any(thread.is_running() for thread in inferior.threads()):
         raise engine.EngineError("The process is running: stop it first (Ctrl-C or the command interrupt).")
     options = symbol_options()

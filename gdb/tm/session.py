@@ -48,7 +48,7 @@ def _target():
     if _opened:
         return _opened[-1]
     if find_default is None:
-        raise engine.EngineError("no target: give tm.open() a core file first")
+        raise engine.NoTarget("no target: give tm.open() a core file first")
     return find_default()
 
 
@@ -116,6 +116,7 @@ def start(nframe=1, /, **unknown):
     if not 1 <= nframe <= _FRAMES_MAX:
         raise ValueError("the number of frames must be in range [1; 65535]")
     target = _target()
+    target.require_writable()
     if not target.state().tracing:
         target.request(engine.START, nframe)
 
@@ -136,6 +137,9 @@ def reset_peak():
 
 
 def _request(code):
-    target = _target()
+    try:
+        target = _target()
+    except engine.NoTarget:
+        return  # what does not exist is not tracing
     if target.state().tracing:
         target.request(code)

@@ -234,6 +234,76 @@ def test_control(program):
     assert state(session, "stopped")["tracing"] == "False"
 
 
+IN_PYTHON = {"tm-start 5": "start(5)", "tm-start 7": "start(7)", "tm-start 9": "start(9)", "tm-stop": "stop()",
+             "tm-clear": "clear_traces()", "tm-reset-peak": "reset_peak()"}
+
+IN_BOTH = pytest.mark.parametrize("said", [lambda command: command, lambda command: f"python tm.{IN_PYTHON[command]}"],
+                                  ids=["command", "python"])
+
+
+@IN_BOTH
+@pytest.mark.parametrize("commands", [["tm-clear", "tm-reset-peak"], ["tm-reset-peak", "tm-clear"]], ids=" ".join)
+def test_control_twice_at_a_stop_clears(program, commands, said):
+    session = gdb([*PRELOADED, "python import tm", "break checkpoint", "run", *map(said, commands), *ask("now", FACTS), "continue",
+                   *ask("rows", "tm-top 0 -format json"), *ask("later", FACTS)], program(PROGRAM))
+    assert state(session, "now")["current"] == state(session, "now")["peak"] == "0"
+    assert sizes(session["rows"]) == {"make_table": 20480}
+    assert state(session, "later")["tracing"] == "True"
+
+
+@IN_BOTH
+@pytest.mark.parametrize("commands", [["tm-clear", "tm-stop"], ["tm-reset-peak", "tm-stop"], ["tm-stop", "tm-clear"],
+                                      ["tm-stop", "tm-reset-peak"], ["tm-stop", "tm-stop"]], ids=" ".join)
+def test_control_twice_at_a_stop_stops(program, commands, said):
+    session = gdb([*PRELOADED, "python import tm", "break checkpoint", "run", *map(said, commands), *ask("now", FACTS), "continue",
+                   *ask("later", FACTS)], program(PROGRAM))
+    assert session.stderr == b""
+    assert state(session, "now")["tracing"] == state(session, "later")["tracing"] == "False"
+
+
+@IN_BOTH
+@pytest.mark.parametrize("commands, limit", [
+    (["tm-start 7", "tm-clear"], "7"), (["tm-start 7", "tm-reset-peak"], "7"), (["tm-start 7", "tm-stop"], None),
+    (["tm-start 7", "tm-stop", "tm-start 9"], "9"), (["tm-start 7", "tm-start 9"], "7"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_control_after_a_start(program, commands, limit, said):
+    """limit: of the tracing that begins, None = none does."""
+    session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "python import tm", "break main", "break checkpoint", "run",
+                   *map(said, commands), *ask("now", FACTS), "continue", *ask("later", FACTS)], program(PROGRAM))
+    tracing = str(limit is not None)
+    assert state(session, "now")["tracing"] == state(session, "later")["tracing"] == tracing
+    if limit:
+        assert state(session, "now")["limit"] == state(session, "later")["limit"] == limit
+        assert state(session, "later")["current"] == "20000"
+
+
+@IN_BOTH
+def test_start_after_a_stop_that_is_not_obeyed_yet(program, said):
+    session = gdb([*PRELOADED, "python import tm", "break checkpoint", "run", said("tm-stop"), *ask("refused", said("tm-start 5")),
+                   *ask("now", FACTS), "continue", *ask("later", FACTS), *ask("on", said("tm-start 5")), *ask("again", FACTS)],
+                  program(PROGRAM))
+    assert session["refused"] == b""
+    assert session.stderr.count(b"the stop is obeyed when the program runs next: continue first, then start again") == 1
+    assert state(session, "now")["tracing"] == state(session, "later")["tracing"] == "False"
+    assert state(session, "again")["tracing"] == "True" and state(session, "again")["limit"] == "5"
+
+
+@pytest.mark.parametrize("command", ["tm-start 5", "tm-stop", "tm-clear", "tm-reset-peak"])
+@IN_BOTH
+def test_control_of_a_core_that_was_traced(program, tmp_path, command, said):
+    core = tmp_path / "core"
+    gdb([*PRELOADED, "break checkpoint", "run", f"generate-core-file {core}"], program(PROGRAM))
+    dead = gdb(["python import tm", *ask("it", said(command)), *ask("after", FACTS)], program(PROGRAM), core)
+    assert dead["it"] == b"" and b"a core file cannot be changed: its process is gone" in dead.stderr
+    assert state(dead, "after")["current"] == "20000"
+
+
+def test_control_without_a_process(program):
+    commands = [line for label, call in enumerate(("stop", "clear_traces", "reset_peak"))
+                for line in ask(str(label), f"python tm.{call}()")]
+    assert gdb(["python import tm", *commands], program(PROGRAM)).stderr == b""
+
+
 @pytest.mark.parametrize("command", ["tm-start", "tm-stop", "tm-clear", "tm-reset-peak"])
 def test_control_of_what_cannot_be_changed(program, tmp_path, command):
     core = tmp_path / "core"
@@ -246,12 +316,14 @@ def test_control_of_what_cannot_be_changed(program, tmp_path, command):
     assert untraced["it"] == b"" and b"no tm tracer found" in untraced.stderr
 
 
-@pytest.mark.parametrize("argument", ["0", "65536", "-1", "nonsense", "7 7"])
+@pytest.mark.parametrize("argument", ["0", "65536", "70000", "-1", "nonsense", "7 7"])
 def test_control_usage(program, argument):
     session = gdb([*PRELOADED, "set environment TRACEMALLOC 0", "break checkpoint", "run", *ask("it", f"tm-start {argument}"),
                    *ask("after", FACTS)], program(PROGRAM))
-    assert session["it"] == b"" and session.stderr and b"Traceback" not in session.stderr
-    assert state(session, "after")["tracing"] == "False"
+    assert session["it"] == b"" and session.stderr.count(b"the number of frames must be in range [1; 65535]") == 1
+    assert b"Traceback" not in session.stderr and state(session, "after")["tracing"] == "False"
+    traced = gdb([*PRELOADED, "break checkpoint", "run", *ask("it", f"tm-start {argument}")], program(PROGRAM))
+    assert traced["it"] == b"" and traced.stderr == session.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- errors
