@@ -7,6 +7,7 @@ tm.open() has opened. Names, arguments, results, errors and texts are those of P
 import linecache  # tests of tracemalloc's users replace tracemalloc.linecache.getline
 
 from .engine import EngineError
+from .engine_snapshot import format_size as _format_size
 from .session import (_get_kept, _get_traces, clear_traces, get_object_traceback, get_traceback_limit,
                       get_traced_memory, get_tracemalloc_memory, is_tracing, open, reset_peak, start, stop)
 from .snapshot import (BaseFilter, DomainFilter, Filter, Frame, Snapshot, Statistic, StatisticDiff, Trace,

@@ -4,6 +4,7 @@ and sorts; these classes hold its numbers. Their behaviour - order, equality, te
 import collections.abc
 import functools
 import linecache
+import os
 
 from . import engine_snapshot
 from .engine_snapshot import format_size
@@ -178,6 +179,7 @@ class StatisticDiff(_Statistics):
 # ---------------------------------------------------------------------------------------------------- filters
 
 def _normalize_filename(filename):
+    filename = os.fspath(filename)
     return filename[:-1] if filename.endswith(".pyc") else filename
 
 

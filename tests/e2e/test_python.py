@@ -131,10 +131,16 @@ m.StatisticDiff(m.Traceback((("a", 1),)), 0, -66, 0, -1)
 m.StatisticDiff(m.Traceback((("a", 1),)), 30, 0, 3, 0)
 m.Filter(True, "*.pyc").filename_pattern
 m.Filter(True, "a.pyo", 3, True, 5).domain
+m.Filter(True, 5)
+m.Filter(True, None)
+m.Filter(True, b"a")
+m.Filter(True, pathlib.PurePath("d", "a.pyc")).filename_pattern
 setattr(m.Filter(True, "a"), "filename_pattern", "b")
 setattr(m.Filter(True, "a"), "lineno", 3)
 setattr(m.DomainFilter(True, 3), "domain", 4)
 m.DomainFilter(inclusive=True, domain=3).domain
+m._format_size(10240, False)
+m._format_size(-15360, True)
 m.BaseFilter(True).inclusive
 m.BaseFilter(True)._match(())
 m.Snapshot([], 1).statistics("lineno")
@@ -256,6 +262,10 @@ def test_no_target(tm, tmp_path):
     assert tm.get_traceback_limit() == 1
     assert tm.get_tracemalloc_memory() == 0
     assert tm.get_object_traceback(1) is None
+    for function in (tm.stop, tm.clear_traces, tm.reset_peak):
+        assert function() is None
+    with pytest.raises(tm.EngineError, match="no target"):
+        tm.start()
     with pytest.raises(RuntimeError, match="^the tracemalloc module must be tracing memory allocations to take a snapshot$"):
         tm.take_snapshot()
     with pytest.raises(tm.EngineError, match="no such file"):
