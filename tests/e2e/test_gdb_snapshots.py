@@ -44,7 +44,7 @@ def test_a_prompt_is_as_good_as_a_snapshot(program):
     """What is kept of a prompt gives byte for byte what whole snapshots of the same moments give."""
     questions = [line for number, options in enumerate(OPTIONS) for line in
                  [*ask(f"prompt{number}", f"tm-diff {options}"), *ask(f"name{number}", f"tm-diff first second {options}")]]
-    for wrapper in (PRELOADED, [f"set exec-wrapper {harness.TM_RUN} -o mmap=1,detail=1 --"]):
+    for wrapper in (PRELOADED, [f"set exec-wrapper {harness.TM_RUN} -o detail=1 --"]):
         session = talk([*wrapper, *BREAK, "tm-snapshot first", "continue", "tm-snapshot second", *questions],
                        program(PROGRAM))
         for number, options in enumerate(OPTIONS):
