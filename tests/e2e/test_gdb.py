@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import harness
+import test_report
 from gdb_session import PRELOADED, ask, gdb
 
 PROGRAM = "stops.c"
@@ -630,3 +631,12 @@ def line_of(text):
     """Number of the test program's line that holds this text."""
     lines = (harness.PROGRAMS / PROGRAM).read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def test_report_of_a_crash_in_a_library_without_recorded_frames(tmp_path):
+    """GDB's list of mapped files names it as the core's own does."""
+    program = test_report.build(tmp_path, test_report.CRASH_IN_LIBRARY, "-lz")
+    _, core = harness.crash(harness.traced([program]), tmp_path / "run")
+    report = harness.coreanalyze(core).stdout
+    assert "libz.so" in report
+    assert harness.gdb([f"core-file {core}", "tm-report"], program).stdout.endswith(report)
