@@ -75,6 +75,41 @@ def test_before_constructors(tmp_path):
         assert harness.run_ok([early], env=environment).stdout.split() == ["2001", "2002", "2003"]
 
 
+OPERATORS_FLAGS = ("-g", "-std=c++17", "-fno-builtin", "-faligned-new", "-Wno-alloc-size-larger-than")
+
+
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_operators(program, level, allocator):
+    """new and delete, whether the operators below call malloc or are the allocator's own."""
+    harness.run_ok([program("operators.cpp", level, *OPERATORS_FLAGS)], env=preload("25", allocator))
+
+
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_operators_of_a_loaded_library(program, tmp_path, allocator):
+    """A C program has no operators when it starts; a library that it loads brings the C++ library with it, out of sight."""
+    library = harness.compile_program(harness.PROGRAMS / "operators.cpp", tmp_path / "operators.so", "-O2", "-shared", "-fPIC",
+                                      "-DLIBRARY", *OPERATORS_FLAGS)
+    harness.run_ok([program("operators_host.c", "-O2"), library], env=preload("25", allocator))
+
+
+def test_operators_of_the_program(tmp_path):
+    """A program's own operators stay its own, also with the tracer linked in."""
+    source = tmp_path / "own.cpp"
+    source.write_text("""#include <cstdio>
+#include <cstdlib>
+static int calls;
+void *operator new(std::size_t size) { calls++; return std::malloc(size); }
+void operator delete(void *block) noexcept { calls++; std::free(block); }
+int main() { volatile int *number = new int(3); delete number; std::printf("%d\\n", calls); }
+""")
+    plain = harness.compile_program(source, tmp_path / "plain", "-O0", "-std=c++17")
+    assert harness.run_ok([plain], env=preload("25")).stdout == "2\n"
+    linked = tmp_path / "linked"
+    harness.run_ok([harness.CXX, "-O0", "-std=c++17", "-o", linked, source, harness.LIBTM.parent / "libtm.a"])
+    assert harness.run_ok([linked], env=harness.clean_environment(TRACEMALLOC="25")).stdout == "2\n"
+
+
 # --------------------------------------------------------------------------------------------------------- library
 
 def test_needs_only_libc():

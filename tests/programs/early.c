@@ -29,6 +29,8 @@ void *early_resolved(void) __attribute__((ifunc("resolve")));
 
 #else
 
+#include <dlfcn.h>
+
 #include "root.h"
 
 static void *blocks[3];
@@ -58,6 +60,7 @@ static void print_ours(const struct root_block *block, void *context)
 int main(void)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
+    REQUIRE(!dlerror()); /* the tracer asked the loader questions of its own */
     blocks[2] = early_resolved();
     blocks[2] = realloc(blocks[2], 2003);
     root_each_block(print_ours, NULL);

@@ -1,13 +1,9 @@
 /* api.c: the functions that tm.h refers to, under their own names. */
 #include "../control.h"
-#include "../host/startup.h"
-#include "../record/blocks.h"
-#include "../record/totals.h"
 #include "../tables/frames.h"
 #include "../tables/root.h"
 #include "../tables/stacks.h"
-
-#define EXPORT __attribute__((visibility("default"), noinline))
+#include "call.h"
 
 EXPORT int tm_start(int nframe);
 EXPORT void tm_stop(void);
@@ -21,13 +17,6 @@ EXPORT size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t
                                       size_t *ret_total_nframe);
 EXPORT int tm_track(unsigned domain, uintptr_t ptr, size_t size);
 EXPORT int tm_untrack(unsigned domain, uintptr_t ptr);
-
-#define CALLER(name)                                                                                         \
-    const struct tm_walk_start name = {                                                                      \
-        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
-        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
-        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
-    }
 
 static bool is_tracing(void)
 {

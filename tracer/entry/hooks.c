@@ -1,31 +1,13 @@
 /* hooks.c: the malloc family as the program calls it.
  *
- * Each function notes its caller's registers, as they will be after it returns, and is the frame from which
- * the walk begins. What the allocator below answers is passed on unchanged, and so is errno. reallocarray is
- * done here, because libc's calls realloc by its public name; the aligned functions are those of the
- * allocator below, whatever they are.
+ * reallocarray is done here, because libc's calls realloc by its public name; the aligned functions are those
+ * of the allocator below, whatever they are.
  */
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "../host/real.h"
-#include "../host/startup.h"
-#include "../record/blocks.h"
-#include "../record/totals.h"
-#include "../tables/modules.h"
-#include "../tables/root.h"
-
-#define EXPORT __attribute__((visibility("default"), noinline))
-#define INLINE static inline __attribute__((always_inline))
-
-/* __builtin_frame_address gives the hook a frame pointer whatever the compiler's options are. */
-#define CALLER(name)                                                                                         \
-    const struct tm_walk_start name = {                                                                      \
-        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
-        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
-        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
-    }
+#include "call.h"
 
 EXPORT void *malloc(size_t size);
 EXPORT void *calloc(size_t count, size_t size);
@@ -44,44 +26,6 @@ EXPORT void *pvalloc(size_t size);
 /* ---------------------------------------------------------------------------------------------------------------
  * Allocating
  */
-
-struct request {
-    size_t size; /* in bytes, all elements together */
-    size_t alignment;
-    int error; /* posix_memalign's answer */
-};
-
-typedef void *real_call(struct request *request);
-
-INLINE bool is_awake(void)
-{
-    return TM_LIKELY(tm_real.malloc) || tm_wake();
-}
-
-INLINE size_t least(size_t size)
-{
-    return size < tm_real_least ? tm_real_least : size;
-}
-
-INLINE void *allocate(real_call *real, struct request *request, const struct tm_walk_start *caller)
-{
-    struct tm_call call;
-    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
-        void *block = real(request);
-        if (call.lost && block) {
-            tm_drop(request->size);
-        }
-        return block;
-    }
-    tm_walk(&call, caller);
-    tm_begin(&call, TM_OPERATION_ALLOCATE, 0, 0, request->size, 0, 0);
-    void *block = real(request);
-    if (TM_LIKELY(block) && TM_LIKELY(tm_block_add(&call, (uintptr_t)block))) {
-        tm_block_count_added(&call);
-    }
-    tm_leave(&call);
-    return block;
-}
 
 INLINE void *real_malloc(struct request *request)
 {
@@ -107,7 +51,11 @@ INLINE void *real_posix_memalign(struct request *request)
 
 INLINE void *real_aligned_alloc(struct request *request)
 {
-    return tm_real.aligned_alloc(request->alignment, request->size);
+    size_t size = request->size;
+    if (size < tm_real_least) { /* still a multiple of the alignment */
+        size = request->alignment > tm_real_least ? request->alignment : tm_real_least;
+    }
+    return tm_real.aligned_alloc(request->alignment, size);
 }
 
 INLINE void *real_memalign(struct request *request)
@@ -117,12 +65,12 @@ INLINE void *real_memalign(struct request *request)
 
 INLINE void *real_valloc(struct request *request)
 {
-    return tm_real.valloc(request->size);
+    return tm_real.valloc(least(request->size));
 }
 
 INLINE void *real_pvalloc(struct request *request)
 {
-    return tm_real.pvalloc(request->size);
+    return tm_real.pvalloc(least(request->size));
 }
 
 static void *no_memory(void)
@@ -224,62 +172,34 @@ void *pvalloc(size_t size)
  * Freeing
  */
 
-/* Without an operation to show: the record must go all the same, for another block may come to its place. */
-static void remove_lost(uintptr_t address, uint64_t generation)
+INLINE void real_free(const struct request *request)
 {
-    struct tm_block block;
-    if (tm_block_find(0, address, generation, &block) && tm_block_remove(&block, generation)) {
-        tm_remove_lost(block.size, generation);
-    }
+    tm_real.free(request->block);
 }
 
-INLINE void release(void *block, const struct tm_walk_start *caller)
+INLINE void release_block(void *block, const struct tm_walk_start *caller)
 {
-    struct tm_call call;
-    struct tm_block record;
-    if (!block || TM_UNLIKELY(tm_early_owns(block)) || TM_UNLIKELY(!is_awake())) {
-        return;
-    }
-    if (TM_UNLIKELY(tm_is_loader(caller->pc))) {
-        tm_modules_check();
-    }
-    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
-        if (call.lost) {
-            remove_lost((uintptr_t)block, call.generation);
-        }
-        tm_real.free(block);
-        return;
-    }
-    call.stack = 0;
-    if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
-        tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
-        tm_totals_before_fall(&call, record.size);
-        if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
-            tm_block_count_removed(&call, &record);
-        }
-        tm_done(&call);
-    }
-    tm_real.free(block);
-    tm_leave(&call);
+    const struct request request = {.block = block};
+    release(real_free, &request, caller);
 }
 
 void free(void *block)
 {
     CALLER(caller);
-    release(block, &caller);
+    release_block(block, &caller);
 }
 
 void cfree(void *block)
 {
     CALLER(caller);
-    release(block, &caller);
+    release_block(block, &caller);
 }
 
 void free_sized(void *block, size_t size)
 {
     CALLER(caller);
     (void)size;
-    release(block, &caller);
+    release_block(block, &caller);
 }
 
 void free_aligned_sized(void *block, size_t alignment, size_t size)
@@ -287,7 +207,7 @@ void free_aligned_sized(void *block, size_t alignment, size_t size)
     CALLER(caller);
     (void)alignment;
     (void)size;
-    release(block, &caller);
+    release_block(block, &caller);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------

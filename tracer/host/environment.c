@@ -27,7 +27,8 @@ static const char *base_name(const char *path, size_t *length)
     return base;
 }
 
-/* Does one of the names, separated by blanks or colons, have the base name of the object that this code is in? */
+/* Does one of the names, separated by blanks or colons, have the base name of the object that this code is
+ * in? */
 static bool preload_names_us(const char *names)
 {
     struct tm_object own;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../data.h"
+
 struct tm_real {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);
@@ -19,13 +21,14 @@ struct tm_real {
 };
 
 /* All NULL before tm_real_find(); afterwards malloc, calloc, realloc and free are not, others may be. */
-extern struct tm_real tm_real;
+TM_DATA struct tm_real tm_real;
 
-/* Least size that is asked of the allocator: 16 where it could otherwise put two blocks into 16 bytes, else 0. */
-extern size_t tm_real_least;
+/* Least size that is asked of the allocator: 16 where it could otherwise put two blocks into 16 bytes, else
+ * 0. */
+TM_DATA size_t tm_real_least;
 
-/* Finds the functions behind the tracer's own in the search order. False while that cannot be done: the tracer is not
- * relocated yet, or this thread or another is at it (dlsym may allocate). */
+/* Finds the functions behind the tracer's own in the search order. False while that cannot be done: the
+ * tracer is not relocated yet, or this thread or another is at it (dlsym may allocate). */
 bool tm_real_find(void);
 
 /* Is it libc's own? Then blocks begin at least 32 bytes apart. */
@@ -35,7 +38,7 @@ bool tm_real_is_libc(void);
 void *tm_early_allocate(size_t size, size_t alignment);
 size_t tm_early_size(const void *block);
 
-extern char tm_early_buffer[];
+TM_DATA char tm_early_buffer[];
 #define TM_EARLY_SIZE ((size_t)64 << 10)
 static inline bool tm_early_owns(const void *block)
 {

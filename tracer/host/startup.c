@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 
 #include "../control.h"
+#include "../entry/operators.h"
 #include "../options.h"
 #include "../record/operation.h"
 #include "../record/totals.h"
@@ -107,8 +108,8 @@ static bool program_has_tracer(void)
     return false;
 }
 
-/* Two tracers, one preloaded and one linked, would trace one another: the one whose hooks the program calls does it, the
- * other hands everything through. */
+/* Two tracers, one preloaded and one linked, would trace one another: the one whose hooks the program calls
+ * does it, the other hands everything through. */
 static bool is_second(void)
 {
     struct tm_object own;
@@ -128,6 +129,7 @@ static void tracer_prepare(void)
         .max_bytes = options.max,
     };
     tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
+    tm_operators_find();
     if (is_second()) {
         tm_local.level = 0;
         return;
@@ -154,7 +156,8 @@ bool tm_wake(void)
     return found;
 }
 
-/* Programs refer to tm.h's functions weakly, which takes nothing out of an archive: whoever gets the hooks gets them. */
+/* Programs refer to tm.h's functions weakly, which takes nothing out of an archive: whoever gets the hooks
+ * gets them. */
 extern int tm_start(int nframe);
 __attribute__((used)) static int (*const functions_of_tm_h)(int) = tm_start;
 

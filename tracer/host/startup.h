@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Makes the allocator below known, then prepares the tracer. False while the allocator is not known: the early buffer has
- * to serve. */
+/* Makes the allocator below known, then prepares the tracer. False while the allocator is not known: the
+ * early buffer has to serve. */
 bool tm_wake(void);
 
 #endif

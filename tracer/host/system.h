@@ -1,5 +1,5 @@
-/* system.h: system calls of the tracer, made directly: errno stays untouched, no interposed function is entered, and they
- * work before libc is initialised. Each returns the kernel's answer, -errno on failure.
+/* system.h: system calls of the tracer, made directly: errno stays untouched, no interposed function is
+ * entered, and they work before libc is initialised. Each returns the kernel's answer, -errno on failure.
  */
 #ifndef TM_HOST_SYSTEM_H
 #define TM_HOST_SYSTEM_H
@@ -40,7 +40,8 @@ static inline long tm_system(long number, long a, long b, long c, long d, long e
 #endif
 }
 
-/* Is it an error number? (mmap answers addresses, which may have the top bit of 47 set but never this range.) */
+/* Is it an error number? (mmap answers addresses, which may have the top bit of 47 set but never this range.)
+ */
 static inline bool tm_system_failed(long result)
 {
     return (unsigned long)result >= (unsigned long)-4095;
@@ -48,8 +49,8 @@ static inline bool tm_system_failed(long result)
 
 static inline long tm_system_mmap(uintptr_t address, size_t size, int flags)
 {
-    return tm_system(SYS_mmap, (long)address, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
-                     -1, 0);
+    return tm_system(SYS_mmap, (long)address, (long)size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 }
 
 static inline long tm_system_munmap(void *address, size_t size)
@@ -118,7 +119,7 @@ static inline void tm_system_yield(void)
 /* CLOCK_REALTIME in ns, by system call: for rare events. */
 static inline uint64_t tm_system_time(void)
 {
-    struct timespec now = { 0, 0 };
+    struct timespec now = {0, 0};
     tm_system(SYS_clock_gettime, CLOCK_REALTIME, (long)&now, 0, 0, 0, 0);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }

@@ -1,8 +1,8 @@
 /* operation.h: how a thread takes part in tracing: its slot, the operation it is at, its counters.
  *
- * A hook calls tm_enter(), perhaps tm_walk(), then tm_begin() before it calls the allocator, changes the tables, and ends
- * with tm_leave(). Every store between is ordered so that a reader that stops the thread anywhere sees the operation as
- * not yet done or as done (layout.h, struct tm_operation).
+ * A hook calls tm_enter(), perhaps tm_walk(), then tm_begin() before it calls the allocator, changes the
+ * tables, and ends with tm_leave(). Every store between is ordered so that a reader that stops the thread
+ * anywhere sees the operation as not yet done or as done (layout.h, struct tm_operation).
  */
 #ifndef TM_OPERATION_H
 #define TM_OPERATION_H
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../atomics.h"
+#include "../data.h"
 #include "../layout.h"
 #include "../tables/root.h"
 #include "../tables/threads.h"
@@ -24,13 +25,13 @@
 struct tm_local {
     struct tm_thread *thread; /* its slot; NULL = none yet, or no more */
     struct tm_thread_private *private;
-    uint64_t index;  /* of the slot */
-    uint32_t level;  /* operations under way: 0, or more in a signal handler that interrupted one */
-    uint8_t rounds;  /* how often the destructor of the thread has run */
-    bool ended;      /* after that: the slot is taken for one operation at a time */
-    bool nested;     /* operations of levels above 0 were completed */
+    uint64_t index; /* of the slot */
+    uint32_t level; /* operations under way: 0, or more in a signal handler that interrupted one */
+    uint8_t rounds; /* how often the destructor of the thread has run */
+    bool ended;     /* after that: the slot is taken for one operation at a time */
+    bool nested;    /* operations of levels above 0 were completed */
 };
-extern _Thread_local struct tm_local tm_local;
+TM_DATA _Thread_local struct tm_local tm_local;
 
 /* One call of a hook. */
 struct tm_call {
@@ -44,12 +45,13 @@ struct tm_call {
 };
 
 /* libc's word for "this process has one thread"; one that is always 0 where libc has none. */
-extern const char *tm_single_threaded;
+TM_DATA const char *tm_single_threaded;
 
 /* Load range of the allocator below, when it is not libc's: what it allocates itself is not recorded. */
-extern uintptr_t tm_allocator_start, tm_allocator_size;
+TM_DATA uintptr_t tm_allocator_start, tm_allocator_size;
 
-/* Prepares thread exit. False when the process has no thread key left (then ended threads' slots stay in use). */
+/* Prepares thread exit. False when the process has no thread key left (then ended threads' slots stay in
+ * use). */
 bool tm_operation_init(void);
 
 /* The rest of tm_enter(): everything that is not the common case. */
@@ -93,8 +95,8 @@ static inline bool tm_enter(struct tm_call *call, const struct tm_walk_start *ca
 }
 
 /* Publishes the operation. `entry` and `flags` as in struct tm_operation. */
-static inline void tm_begin(struct tm_call *call, uint32_t code, uint32_t domain, uint64_t address, uint64_t size,
-                            uint64_t entry, uint32_t flags)
+static inline void tm_begin(struct tm_call *call, uint32_t code, uint32_t domain, uint64_t address,
+                            uint64_t size, uint64_t entry, uint32_t flags)
 {
     struct tm_operation *operation = call->operation;
     if (TM_UNLIKELY(operation->generation != call->generation)) {

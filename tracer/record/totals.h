@@ -9,8 +9,9 @@
 #ifndef TM_TOTALS_H
 #define TM_TOTALS_H
 
-#include "operation.h"
+#include "../data.h"
 #include "../tables/root.h"
+#include "operation.h"
 
 #define TM_FOLD_BYTES (UINT64_C(64) << 10)
 
@@ -19,7 +20,7 @@ struct tm_totals {
     uint64_t base; /* bytes that other slots contribute while `single`: of the parent's threads, in a fork's
                       child */
 };
-extern struct tm_totals tm_totals;
+TM_DATA struct tm_totals tm_totals;
 
 /* A thread got a slot. The second one ends the exact mode. */
 void tm_totals_attach(uint64_t index);

@@ -1,10 +1,12 @@
-/* live.h: the LIVE region: one word per possible beginning of a block (layout.h, "Live blocks of domain 0"). */
+/* live.h: the LIVE region: one word per possible beginning of a block (layout.h, "Live blocks of domain 0").
+ */
 #ifndef TM_TABLES_LIVE_H
 #define TM_TABLES_LIVE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../data.h"
 #include "region.h"
 
 #define TM_LIVE_SEGMENT_SHIFT 13
@@ -19,7 +21,7 @@ struct tm_live {
     uint32_t segment_shift; /* of the address, gives the index in the middle table */
     uint32_t element_shift; /* log2 of the bytes of an element */
 };
-extern struct tm_live tm_live;
+TM_DATA struct tm_live tm_live;
 
 #define TM_LIVE_MIDDLE_BITS 15
 
@@ -45,7 +47,8 @@ static inline bool tm_live_fits(uintptr_t address, uint64_t size)
 /* The cell of an address below 1 << TM_LIVE_ADDRESS_BITS; NULL while its segment does not exist. */
 static inline uint64_t *tm_live_find(uintptr_t address)
 {
-    uint64_t *middle = (uint64_t *)(uintptr_t)tm_load_acquire(&tm_live.directory[address >> tm_live.middle_shift]);
+    uint64_t *middle =
+        (uint64_t *)(uintptr_t)tm_load_acquire(&tm_live.directory[address >> tm_live.middle_shift]);
     if (TM_UNLIKELY(!middle)) {
         return NULL;
     }
@@ -71,7 +74,8 @@ static inline uint64_t tm_live_word(uintptr_t address, uint64_t size, uint32_t s
 /* Is this the word of a block at this address, in this generation? */
 static inline bool tm_live_is(uint64_t word, uintptr_t address, uint64_t generation)
 {
-    return word != 0 && (word ^ generation << 63) >> 63 == 0 && (word & TM_LIVE_OFFSET) == tm_live_offset(address);
+    return word != 0 && (word ^ generation << 63) >> 63 == 0 &&
+           (word & TM_LIVE_OFFSET) == tm_live_offset(address);
 }
 
 static inline uint64_t tm_live_size(uint64_t word)

@@ -5,13 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../data.h"
 #include "../layout.h"
 
-/* The root. Never NULL: before tm_root_create, and where no memory can be had, a static one that never traces. */
-extern struct tm_root *tm_root;
+/* The root. Never NULL: before tm_root_create, and where no memory can be had, a static one that never
+ * traces. */
+TM_DATA struct tm_root *tm_root;
 
 /* This copy's beacon: of several tracers in a process, tm_table is the first one's. */
-extern struct tm_beacon tm_root_beacon __attribute__((visibility("hidden")));
+TM_DATA struct tm_beacon tm_root_beacon;
 
 /* What the options say of the whole life of the process. */
 struct tm_root_options {
@@ -19,12 +21,12 @@ struct tm_root_options {
     uint64_t max_bytes;
 };
 
-/* Makes the root page at the preferred address and points the beacon to it. State: STOPPED; FAILED where there is no
- * memory (the static root is then what readers find). Called once. */
+/* Makes the root page at the preferred address and points the beacon to it. State: STOPPED; FAILED where
+ * there is no memory (the static root is then what readers find). Called once. */
 void tm_root_create(const struct tm_root_options *options);
 
-/* A zeroed piece of the page run of the root, or of its own where that is full; NULL when out of memory. For the small
- * directories of the regions. */
+/* A zeroed piece of the page run of the root, or of its own where that is full; NULL when out of memory. For
+ * the small directories of the regions. */
 void *tm_root_allocate(size_t size);
 
 /* The state TM_STATE_FAILED: tables could not be made. */

@@ -1,10 +1,12 @@
-/* threads.h: the THREADS region: the slots in which threads note the operation that they are at, and count. */
+/* threads.h: the THREADS region: the slots in which threads note the operation that they are at, and count.
+ */
 #ifndef TM_TABLES_THREADS_H
 #define TM_TABLES_THREADS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../data.h"
 #include "../layout.h"
 #include "region.h"
 
@@ -18,7 +20,7 @@ struct tm_thread_private {
 };
 
 /* The region; NULL before tm_threads_init(). */
-extern struct tm_region *tm_threads;
+TM_DATA struct tm_region *tm_threads;
 
 /* The slot that no thread owns. It counts what no thread's own slot can. */
 #define TM_THREAD_SPARE 0
@@ -28,8 +30,8 @@ bool tm_threads_init(void);
 /* Counters of the spare slot start at 0 in this generation, which is about to begin. */
 void tm_threads_prepare(uint64_t generation);
 
-/* A slot for the calling thread: one that an ended thread left, else a new one; its index, or TM_REGION_FULL when out of
- * memory. */
+/* A slot for the calling thread: one that an ended thread left, else a new one; its index, or TM_REGION_FULL
+ * when out of memory. */
 uint64_t tm_thread_take(uint32_t tid);
 
 /* Gives it back. No operation may be under way in it. */
@@ -44,7 +46,8 @@ static inline struct tm_thread *tm_thread_at(uint64_t index)
 /* NULL when out of memory; never for a slot that was taken. */
 struct tm_thread_private *tm_thread_private_of(uint64_t index);
 
-/* Room for walks of `limit` frames, old contents lost; false when out of memory (then the room is as it was). */
+/* Room for walks of `limit` frames, old contents lost; false when out of memory (then the room is as it was).
+ */
 bool tm_thread_make_room(struct tm_thread_private *private, uint32_t limit);
 
 #endif

@@ -1,7 +1,7 @@
 /* wide.h: the WIDE region: blocks that have no live word: of other domains, of odd addresses, of huge sizes.
  *
- * An open-addressed table in levels, each twice as large as the one before; entries never move. A key is looked for in a
- * short run of entries of each level, until an entry that was never used ends the search.
+ * An open-addressed table in levels, each twice as large as the one before; entries never move. A key is
+ * looked for in a short run of entries of each level, until an entry that was never used ends the search.
  */
 #ifndef TM_TABLES_WIDE_H
 #define TM_TABLES_WIDE_H
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../data.h"
 #include "../layout.h"
 
 bool tm_wide_init(void);
@@ -16,11 +17,12 @@ bool tm_wide_init(void);
 /* Entry of this key that is LIVE in this generation; NULL when there is none. */
 struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation);
 
-/* Claims an entry for this key: BUSY, its domain and address filled, the rest for the caller; NULL when out of memory. */
+/* Claims an entry for this key: BUSY, its domain and address filled, the rest for the caller; NULL when out
+ * of memory. */
 struct tm_wide *tm_wide_claim(uint32_t domain, uint64_t address, uint64_t generation);
 
-/* The entry of a block whose realloc did not end: BUSY, or DEAD when its successor is there already; NULL when it cannot be
- * found. One that holds the new block, of this size and stack, is not meant. */
+/* The entry of a block whose realloc did not end: BUSY, or DEAD when its successor is there already; NULL
+ * when it cannot be found. One that holds the new block, of this size and stack, is not meant. */
 struct tm_wide *tm_wide_find_held(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack);
 
 /* BUSY to LIVE. */
@@ -37,6 +39,6 @@ typedef void tm_wide_visit(const struct tm_wide *entry, uint64_t generation);
 void tm_wide_each(tm_wide_visit *visit, uint64_t generation);
 
 /* Was a block of domain 0 ever put here? (Almost never: then a free need not look.) */
-extern bool tm_wide_has_malloc;
+TM_DATA bool tm_wide_has_malloc;
 
 #endif

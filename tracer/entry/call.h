@@ -1,0 +1,116 @@
+/* call.h: what all hooks have in common.
+ *
+ * Each hook notes its caller's registers, as they will be after it returns, and is the frame from which the
+ * walk begins: all of this is therefore inlined into it. What the allocator below answers is passed on
+ * unchanged, and so is errno.
+ */
+#ifndef TM_ENTRY_CALL_H
+#define TM_ENTRY_CALL_H
+
+#include <stddef.h>
+
+#include "../host/real.h"
+#include "../host/startup.h"
+#include "../record/blocks.h"
+#include "../record/totals.h"
+#include "../tables/modules.h"
+
+#define EXPORT __attribute__((visibility("default"), noinline))
+#define INLINE static inline __attribute__((always_inline))
+
+/* __builtin_frame_address gives the hook a frame pointer whatever the compiler's options are. */
+#define CALLER(name)                                                                                         \
+    const struct tm_walk_start name = {                                                                      \
+        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
+        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
+        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
+    }
+
+/* What a hook asks of the allocator below. */
+struct request {
+    size_t size; /* in bytes, all elements together */
+    size_t alignment;
+    void *block; /* to be freed */
+    int error;   /* posix_memalign's answer */
+    const struct operator_below *operator_below;
+    uintptr_t arguments[2]; /* of a C++ operator, behind size or block */
+};
+
+typedef void *real_allocation(struct request *request);
+typedef void real_release(const struct request *request);
+
+/* Is the allocator below known? */
+INLINE bool is_awake(void)
+{
+    return TM_LIKELY(tm_real.malloc) || tm_wake();
+}
+
+/* The size to ask for. */
+INLINE size_t least(size_t size)
+{
+    return size < tm_real_least ? tm_real_least : size;
+}
+
+/* Asks for a block and records it. */
+INLINE void *allocate(real_allocation *real, struct request *request, const struct tm_walk_start *caller)
+{
+    struct tm_call call;
+    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
+        void *block = real(request);
+        if (call.lost && block) {
+            tm_drop(request->size);
+        }
+        return block;
+    }
+    tm_walk(&call, caller);
+    tm_begin(&call, TM_OPERATION_ALLOCATE, 0, 0, request->size, 0, 0);
+    void *block = real(request);
+    if (TM_LIKELY(block) && TM_LIKELY(tm_block_add(&call, (uintptr_t)block))) {
+        tm_block_count_added(&call);
+    }
+    tm_leave(&call);
+    return block;
+}
+
+/* Without an operation to show: the record must go all the same, for another block may come to its place. */
+static inline void remove_lost(uintptr_t address, uint64_t generation)
+{
+    struct tm_block block;
+    if (tm_block_find(0, address, generation, &block) && tm_block_remove(&block, generation)) {
+        tm_remove_lost(block.size, generation);
+    }
+}
+
+/* Takes the record of request->block away and has it freed. */
+INLINE void release(real_release *real, const struct request *request, const struct tm_walk_start *caller)
+{
+    void *block = request->block;
+    struct tm_call call;
+    struct tm_block record;
+    if (!block || TM_UNLIKELY(tm_early_owns(block)) || TM_UNLIKELY(!is_awake())) {
+        return;
+    }
+    if (TM_UNLIKELY(tm_is_loader(caller->pc))) {
+        tm_modules_check();
+    }
+    if (TM_UNLIKELY(!tm_enter(&call, caller))) {
+        if (call.lost) {
+            remove_lost((uintptr_t)block, call.generation);
+        }
+        real(request);
+        return;
+    }
+    call.stack = 0;
+    if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
+        tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
+        tm_totals_before_fall(&call, record.size);
+        if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
+            tm_block_count_removed(&call, &record);
+        }
+        tm_done(&call);
+    }
+    real(request);
+    tm_leave(&call);
+}
+
+#endif
