@@ -44,5 +44,6 @@ uint32_t tm_frame_intern(uint64_t word, uintptr_t code_address);
 
 /* Private (MADV_DONTDUMP) zeroed memory of the tracer, counted against `max`; NULL when it cannot be had. memory.c */
 void *tm_private_allocate(size_t size);
+void tm_private_free(void *memory, size_t size);
 
 #endif

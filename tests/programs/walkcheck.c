@@ -1,6 +1,6 @@
-/* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker and
- * with libunwind's unw_backtrace, compares, and appends one line of totals per process to the file that
- * WALKCHECK names.
+/* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker, with
+ * its kept walk (trail.h), and with libunwind's unw_backtrace, compares, and appends one line of totals per
+ * process to the file that WALKCHECK names.
  *
  * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With
  * WALKCHECK_ALONE=1 it walks, but compares nothing; with WALKCHECK_BENCH=N it times N walks of each kind at
@@ -18,6 +18,8 @@
 
 #include "tracer/layout.h"
 #include "tracer/unwind.h"
+#include "tracer/walk/rules.h"
+#include "tracer/walk/trail.h"
 
 #define PUBLIC     __attribute__((visibility("default")))
 #define DEPTH_MAX  4096
@@ -59,16 +61,23 @@ void *tm_private_allocate(size_t size)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+void tm_private_free(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------
  * Comparing
  */
 static uint64_t walks, frames_compared, different, shorter, longer, broken, guessed, missed, bench_frames;
+static uint64_t trails, trail_frames, trail_kept, trail_different;
 static uint64_t bench_own, bench_other;
 static long bench_count;
 static bool ready;
 static bool alone;
 static __thread bool busy;
 static __thread uint32_t ids[DEPTH_MAX];
+static __thread struct tm_trail trail;
 static __thread void *others[DEPTH_MAX + 16];
 
 static void add(uint64_t *counter, uint64_t amount)
@@ -147,6 +156,22 @@ static void walks_compare(const struct tm_walk_start *start, const struct tm_wal
     }
 }
 
+/* The kept walk must be what the full walk is, in every frame. */
+static void trail_compare(const struct tm_walk_start *start, const struct tm_walk *walk)
+{
+    if (!tm_trail_walk(&trail, start)) {
+        return;
+    }
+    bool equal = trail.count == walk->total;
+    for (uint32_t i = 0; equal && i < walk->count; i++) {
+        equal = tm_rule_id(trail.states[trail.count - 1 - i].rule) == ids[i];
+    }
+    add(&trails, 1);
+    add(&trail_frames, trail.count);
+    add(&trail_kept, trail.kept);
+    add(&trail_different, !equal);
+}
+
 static uint64_t now(void)
 {
     struct timespec time;
@@ -182,6 +207,7 @@ static __attribute__((noinline)) void allocation_walk(const uintptr_t *frame)
     struct tm_walk_start start = {.pc = frame[1], .sp = (uintptr_t)(frame + 2), .bp = frame[0]};
     struct tm_walk walk = {.frames = ids, .limit = DEPTH_MAX};
     tm_unwind(&start, &walk);
+    trail_compare(&start, &walk);
     add(&walks, 1);
     add(&broken, (walk.flags & TM_STACK_BROKEN) != 0);
     add(&guessed, (walk.flags & TM_STACK_GUESSED) != 0);
@@ -255,9 +281,10 @@ __attribute__((destructor)) static void end(void)
     } else {
         length = snprintf(text, sizeof(text),
                           "%s walks=%lu frames=%lu different=%lu shorter=%lu longer=%lu broken=%lu "
-                          "guessed=%lu missed=%lu\n",
+                          "guessed=%lu missed=%lu trails=%lu trail_frames=%lu trail_kept=%lu "
+                          "trail_different=%lu\n",
                           program_invocation_short_name, walks, frames_compared, different, shorter, longer,
-                          broken, guessed, missed);
+                          broken, guessed, missed, trails, trail_frames, trail_kept, trail_different);
     }
     output(text, length);
 }

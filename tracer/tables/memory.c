@@ -107,3 +107,8 @@ void *tm_private_allocate(size_t size)
 {
     return tm_memory_map(TM_MEMORY_PRIVATE, size);
 }
+
+void tm_private_free(void *memory, size_t size)
+{
+    tm_memory_unmap(TM_MEMORY_PRIVATE, memory, size);
+}

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch.h"
+
 enum tm_rule_kind {
     TM_RULE_ABSENT = 0, /* no value */
     TM_RULE_SP = 1,     /* CFA = stack pointer + cfa; return address and saved frame pointer below it */
@@ -104,6 +106,13 @@ static inline uintptr_t tm_rule_cfa(uint64_t value)
 static inline uintptr_t tm_rule_slot(uint64_t value)
 {
     return (value >> TM_RULE_SLOT_SHIFT & TM_RULE_SLOT_MAX) * 8;
+}
+
+/* The return address of a plain call lies this many bytes below the CFA. */
+static inline uintptr_t tm_rule_return_slot(uint64_t value)
+{
+    (void)value;
+    return TM_ARCH_RETURN_SLOT;
 }
 
 #endif
