@@ -21,6 +21,9 @@
 /* No store moves over it, in the compiler. */
 #define tm_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
+/* Functions of the hooks' common case: what compilers would not inline for want of a measure. */
+#define TM_HOT static inline __attribute__((always_inline))
+
 /* `expected` is a value, not a pointer to one. */
 #define tm_swap_if(pointer, expected, value)                                                                     \
     __extension__({                                                                                              \

@@ -110,7 +110,6 @@ static void forget(uint32_t state)
     struct tm_root *root = tm_root;
     uint64_t generation = root->generation + 1;
     sweep();
-    tm_stats_prepare(generation);
     tm_threads_prepare(generation);
     sweep_is_owed = true;
     tm_store(&root->state, state);

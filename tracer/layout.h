@@ -113,7 +113,7 @@ enum tm_region_kind {
     TM_REGION_STACKS = 5,       /* struct tm_stack; index = stack id, 0 unused, 1 = unknown */
     TM_REGION_STACK_FRAMES = 6, /* uint32_t frame ids */
     TM_REGION_LIVE = 7,         /* uint64_t live words, or struct tm_live_detail with TM_FEATURE_DETAIL */
-    TM_REGION_STATS = 8,        /* struct tm_stack_stats, index = stack id */
+    TM_REGION_STATS = 8,        /* struct tm_stack_stats, in no order */
     TM_REGION_WIDE = 9,         /* struct tm_wide */
     TM_REGION_HISTORY = 10,     /* struct tm_freed */
 };
@@ -270,29 +270,36 @@ enum tm_frame_kind {
 #define TM_STACK_BROKEN    0x4 /* the walk ended before the outermost frame: no unwind information there */
 #define TM_STACK_GUESSED   0x8 /* some frames come from a frame-pointer chain */
 
-/* One distinct traceback: its own frames, most recent first, then the oldest `shared` frames of its parent.
- * Depth = own + shared; at most 65535. Stack 1 has depth 0 and means "unknown". check publishes. */
+/* One distinct traceback: its own frames, most recent first, then `shared` frames of its parent's traceback: those that
+ * are left, at its old end, when the oldest `omitted` ones are taken off (a traceback that was cut keeps its most recent
+ * frames, and another one's begin higher up). Depth = own + shared; at most 65535. Stack 1 has depth 0 and means
+ * "unknown". check publishes. */
 struct tm_stack {
     uint32_t check;        /* tm_stack_check() of the record, never 0 */
     uint32_t frames;       /* index of the first own frame in STACK_FRAMES */
     uint32_t parent;       /* stack id, smaller than this one's; 0 = none */
     uint16_t own;          /* number of own frames */
-    uint16_t shared;       /* number of frames taken from the old end of the parent's traceback */
+    uint16_t shared;       /* number of frames that are the parent's */
     uint16_t total_nframe; /* physical depth of the stack when it was walked, saturating at 65535 */
     uint16_t flags;        /* TM_STACK_* */
-    uint32_t reserved;
+    uint16_t omitted;      /* oldest frames of the parent's traceback that this one lacks */
+    uint16_t reserved;
 };
 
-/* Counters of one stack, generation-checked: void unless generation equals the root's. Kept with TM_FEATURE_STATS. */
+/* Counters of one stack in one thread's slot, kept with TM_FEATURE_STATS. A stack has a record in each slot, and for each
+ * level of operations, that allocated or freed blocks of it; readers add them up, modulo 2^64, for a thread may free what
+ * another allocated. Void unless generation is the low half of the root's, and while stack is 0. Each record is written by
+ * one thread only. An operation in flight that is not DONE may or may not be contained. */
 struct tm_stack_stats {
-    uint64_t live_count;
-    uint64_t live_size;
-    uint64_t total_count; /* since start */
-    uint64_t total_size;
-    uint64_t peak_count;  /* live values at the moment of the process's peak, if peak_epoch is the root's; otherwise, */
-    uint64_t peak_size;   /* and while current is larger than root.peak, live_count and live_size are those values */
+    uint32_t stack;      /* stack id; 0 = unused */
+    uint32_t generation; /* low 32 bits. Publishes */
+    uint64_t allocated_count; /* since start: a stack's total */
+    uint64_t allocated_size;
+    uint64_t freed_count; /* live = allocated - freed */
+    uint64_t freed_size;
+    uint64_t peak_count; /* live values at the moment of the process's peak, if peak_epoch is the root's; otherwise, and */
+    uint64_t peak_size;  /* while current is larger than root.peak, what is live now are those values */
     uint64_t peak_epoch;
-    uint64_t generation;
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -391,8 +398,8 @@ struct tm_thread {
  * What both sides compute
  */
 
-/* check of a stack record: FNV-1a, 32 bits, over parent, shared, total_nframe, flags and the own frame ids, each as
- * the bytes of a little-endian uint32_t; 0 is replaced by 1. */
+/* check of a stack record: FNV-1a, 32 bits, over parent, shared, omitted, total_nframe, flags and the own frame ids, each
+ * as the bytes of a little-endian uint32_t; 0 is replaced by 1. */
 static inline uint32_t tm_check_step(uint32_t check, uint32_t word)
 {
     for (int byte = 0; byte < 4; byte++) {
@@ -406,6 +413,7 @@ static inline uint32_t tm_stack_check(const struct tm_stack *stack, const uint32
     uint32_t check = UINT32_C(2166136261);
     check = tm_check_step(check, stack->parent);
     check = tm_check_step(check, stack->shared);
+    check = tm_check_step(check, stack->omitted);
     check = tm_check_step(check, stack->total_nframe);
     check = tm_check_step(check, stack->flags);
     for (unsigned i = 0; i < stack->own; i++) {
@@ -512,16 +520,18 @@ TM_ASSERT_FIELD(tm_stack, own, 12, 2);
 TM_ASSERT_FIELD(tm_stack, shared, 14, 2);
 TM_ASSERT_FIELD(tm_stack, total_nframe, 16, 2);
 TM_ASSERT_FIELD(tm_stack, flags, 18, 2);
-TM_ASSERT_FIELD(tm_stack, reserved, 20, 4);
+TM_ASSERT_FIELD(tm_stack, omitted, 20, 2);
+TM_ASSERT_FIELD(tm_stack, reserved, 22, 2);
 
-TM_ASSERT_FIELD(tm_stack_stats, live_count, 0, 8);
-TM_ASSERT_FIELD(tm_stack_stats, live_size, 8, 8);
-TM_ASSERT_FIELD(tm_stack_stats, total_count, 16, 8);
-TM_ASSERT_FIELD(tm_stack_stats, total_size, 24, 8);
-TM_ASSERT_FIELD(tm_stack_stats, peak_count, 32, 8);
-TM_ASSERT_FIELD(tm_stack_stats, peak_size, 40, 8);
-TM_ASSERT_FIELD(tm_stack_stats, peak_epoch, 48, 8);
-TM_ASSERT_FIELD(tm_stack_stats, generation, 56, 8);
+TM_ASSERT_FIELD(tm_stack_stats, stack, 0, 4);
+TM_ASSERT_FIELD(tm_stack_stats, generation, 4, 4);
+TM_ASSERT_FIELD(tm_stack_stats, allocated_count, 8, 8);
+TM_ASSERT_FIELD(tm_stack_stats, allocated_size, 16, 8);
+TM_ASSERT_FIELD(tm_stack_stats, freed_count, 24, 8);
+TM_ASSERT_FIELD(tm_stack_stats, freed_size, 32, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_count, 40, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_size, 48, 8);
+TM_ASSERT_FIELD(tm_stack_stats, peak_epoch, 56, 8);
 
 TM_ASSERT_FIELD(tm_module, start, 0, 8);
 TM_ASSERT_FIELD(tm_module, end, 8, 8);

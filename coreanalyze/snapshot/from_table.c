@@ -390,7 +390,7 @@ static bool weigh_counters(struct table_resolver *resolver, enum ca_value value,
         free(good ? stacks : NULL);
     }
     for (size_t i = 0; good && i < table->stack_count; i++) {
-        const struct tm_stack_stats *stats = &table->stats[i];
+        const struct ca_stack_stats *stats = &table->stats[i];
         bool peak = value == CA_VALUE_PEAK;
         if (!weights_add(weights, (uint32_t)i, domain_of[i], 0, peak ? stats->peak_count : stats->total_count,
                          peak ? stats->peak_size : stats->total_size)) {

@@ -132,17 +132,22 @@ static bool stack_is_sane(const struct ca_table *table, uint32_t id)
         return false;
     }
     /* Stack 0 stands for no parent; it has no frames to share. */
-    return stack->parent < id && stack->shared <= depth_of(&table->stacks[stack->parent]) &&
+    return stack->parent < id &&
+           (unsigned)stack->shared + stack->omitted <= depth_of(&table->stacks[stack->parent]) &&
            frames_are_sane(table, own, stack->own);
 }
 
 /* Makes the parent the nearest ancestor that gives a frame of its own, so that a walk up takes no more hops
- * than it yields frames, whatever the records say. The ancestors' `shared` fall strictly along such a chain.
- */
-static void shorten_parents(struct ca_table *table, struct tm_stack *stack)
+ * than it yields frames, whatever the records say. Parents come before their children and are settled. */
+static void settle_parent(struct ca_table *table, struct tm_stack *stack)
 {
-    while (stack->parent && table->stacks[stack->parent].shared >= stack->shared) {
-        stack->parent = stack->shared ? table->stacks[stack->parent].parent : 0;
+    while (stack->parent) {
+        const struct tm_stack *parent = &table->stacks[stack->parent];
+        if (stack->shared && (unsigned)stack->shared + stack->omitted > parent->shared) {
+            return;
+        }
+        stack->omitted = (uint16_t)(stack->omitted + parent->omitted);
+        stack->parent = stack->shared ? parent->parent : 0;
     }
 }
 
@@ -152,7 +157,7 @@ static void stack_check(struct ca_table *table, uint32_t id)
 {
     struct tm_stack *stack = &table->stacks[id];
     if (stack->check != 0 && stack_is_sane(table, id)) {
-        shorten_parents(table, stack);
+        settle_parent(table, stack);
         return;
     }
     table->coverage.rejected += stack->check != 0 && table->coverage.missing_bytes == 0;
@@ -193,22 +198,28 @@ bool ca_stacks_read(struct ca_table *table, struct ca_error **ret_error)
     return modules_read(table, ret_error) && frames_read(table, ret_error) && stacks_read(table, ret_error);
 }
 
-/* The walk goes from the recent end to the old one: of each record the own frames that are within the oldest
- * `wanted`, then its parent's. */
+/* The walk goes from the recent end to the old one: of each record the own frames within the piece that is
+ * wanted, begin to end by position from its most recent one, then the rest of it from its parent. */
 size_t ca_table_stack(const struct ca_table *table, uint32_t id, uint32_t *frames, size_t capacity)
 {
     if (id >= table->stack_count) {
         return 0;
     }
     const struct tm_stack *stack = &table->stacks[id];
-    size_t depth = depth_of(stack), wanted = depth, filled = 0;
-    while (wanted && filled < capacity) {
+    size_t depth = depth_of(stack), begin = 0, end = depth, filled = 0;
+    while (begin < end && filled < capacity) {
         const uint32_t *own = table->internal->stack_frames + stack->frames;
-        for (size_t i = depth_of(stack) - wanted; i < stack->own && filled < capacity; i++) {
-            frames[filled++] = own[i];
+        size_t shared = stack->shared, omitted = stack->omitted, behind = stack->own;
+        for (; begin < behind && begin < end && filled < capacity; begin++) {
+            frames[filled++] = own[begin];
         }
-        wanted = stack->shared; /* less than it was: see shorten_parents */
-        stack = &table->stacks[stack->parent];
+        if (begin < behind || end <= behind) {
+            break;
+        }
+        stack = &table->stacks[stack->parent]; /* with a frame of its own: see settle_parent */
+        size_t first = depth_of(stack) - omitted - shared;
+        begin += first - behind;
+        end += first - behind;
     }
     return depth;
 }

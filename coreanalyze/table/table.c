@@ -91,17 +91,38 @@ static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
 
 /* ------------------------------------------------------------------------------------------- stats */
 
-/* Adds one shard's counters, with the peak values told apart from the live ones that stand for them. */
-static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct tm_stack_stats *to)
+/* Adds one record, with the peak values told apart from the live ones that stand for them. */
+static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct ca_stack_stats *to)
 {
     bool past = table->current <= table->root.peak && !table->internal->peak_is_now;
     bool own_peak = past && from->peak_epoch == table->root.peak_epoch;
-    to->live_count += from->live_count;
-    to->live_size += from->live_size;
-    to->total_count += from->total_count;
-    to->total_size += from->total_size;
-    to->peak_count += own_peak ? from->peak_count : from->live_count;
-    to->peak_size += own_peak ? from->peak_size : from->live_size;
+    uint64_t live_count = from->allocated_count - from->freed_count;
+    uint64_t live_size = from->allocated_size - from->freed_size;
+    to->live_count += live_count;
+    to->live_size += live_size;
+    to->total_count += from->allocated_count;
+    to->total_size += from->allocated_size;
+    to->peak_count += own_peak ? from->peak_count : live_count;
+    to->peak_size += own_peak ? from->peak_size : live_size;
+}
+
+static bool shard_read(struct ca_table *table, struct ca_region *region, struct ca_error **ret_error)
+{
+    void *records;
+    size_t count;
+    if (!ca_region_copy(table->internal->source, region, sizeof(struct tm_stack_stats), &records, &count,
+                        ret_error)) {
+        return false;
+    }
+    const struct tm_stack_stats *stats = records;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t stack = stats[i].stack;
+        if (stack != 0 && stats[i].generation == (uint32_t)table->root.generation) {
+            stats_add(table, &stats[i], &table->stats[stack < table->stack_count ? stack : 1]);
+        }
+    }
+    free(records);
+    return true;
 }
 
 static bool stats_read(struct ca_table *table, struct ca_error **ret_error)
@@ -114,27 +135,11 @@ static bool stats_read(struct ca_table *table, struct ca_error **ret_error)
     if (!table->stats) {
         return ca_fail_memory(ret_error);
     }
-    for (size_t i = 0; i < table->stack_count; i++) {
-        table->stats[i].generation = table->root.generation;
-        table->stats[i].peak_epoch = table->root.peak_epoch;
-    }
     for (size_t r = 0; internal->traced && r < internal->region_count; r++) {
-        void *shard;
-        size_t count;
-        if (internal->regions[r].header.kind != TM_REGION_STATS) {
-            continue;
-        }
-        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_stack_stats), &shard,
-                            &count, ret_error)) {
+        if (internal->regions[r].header.kind == TM_REGION_STATS &&
+            !shard_read(table, &internal->regions[r], ret_error)) {
             return false;
         }
-        const struct tm_stack_stats *stats = shard;
-        for (size_t i = 1; i < count; i++) {
-            if (stats[i].generation == table->root.generation) {
-                stats_add(table, &stats[i], &table->stats[i < table->stack_count ? i : 1]);
-            }
-        }
-        free(shard);
     }
     return true;
 }

@@ -56,6 +56,13 @@ struct ca_coverage {
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
 };
 
+/* The counters of one stack, of all threads together. */
+struct ca_stack_stats {
+    uint64_t live_count, live_size;
+    uint64_t total_count, total_size; /* since start */
+    uint64_t peak_count, peak_size;   /* live at the moment of the process's peak */
+};
+
 struct ca_table {
     struct tm_root root; /* as read; fields the writer did not have are 0 */
     uint64_t address;    /* of the root */
@@ -67,8 +74,7 @@ struct ca_table {
     struct tm_stack
         *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
     size_t stack_count;
-    struct tm_stack_stats
-        *stats; /* index = stack id, shards added up, peak_* resolved; NULL without TM_FEATURE_STATS */
+    struct ca_stack_stats *stats; /* index = stack id; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;
     size_t in_flight_count;
     struct ca_coverage coverage; /* blocks: from counters until the blocks were read */

@@ -150,7 +150,7 @@ static int entry_compare(const void *left, const void *right)
 static void check_foreign(const struct root_block *block)
 {
     const struct tm_stack *stack = root_stack(block->stack);
-    if (stack->own) {
+    if (root_depth(stack)) {
         const char *path = root_module_path(root_frame(stack, 0)->module);
         if (!strstr(path, "/ld-linux") && !strstr(path, "/libc.so") && !strstr(path, "malloc")) {
             FAIL("unknown block %#lx of %lu bytes from %s", block->address, block->size, path);
@@ -176,8 +176,8 @@ static void check_block(const struct root_block *block, void *context)
         REQUIRE(block->thread == entry->thread && block->order != 0);
     }
     const struct tm_stack *stack = root_stack(block->stack);
-    REQUIRE(stack->own >= (root->traceback_limit < 2 ? 1 : 2));
-    REQUIRE(stack->flags & TM_STACK_NO_DEPTH || stack->total_nframe >= stack->own);
+    REQUIRE(root_depth(stack) >= (root->traceback_limit < 2 ? 1 : 2));
+    REQUIRE(stack->flags & TM_STACK_NO_DEPTH || stack->total_nframe >= root_depth(stack));
 }
 
 static void fail_for_wide(const struct root_block *block, void *context)

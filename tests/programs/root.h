@@ -157,20 +157,50 @@ static inline void root_counters(uint64_t sums[4])
     }
 }
 
-/* Counters of a stack in this generation; NULL when there are none. */
-static inline const struct tm_stack_stats *root_stats(uint32_t stack)
+/* Counters of a stack in this generation, of all threads together. */
+struct root_stats {
+    uint64_t live_count, live_size, total_count, total_size;
+    uint64_t peak_count, peak_size; /* at the root's peak epoch */
+};
+
+static inline void root_stats_add(struct root_stats *sums, const struct tm_stack_stats *stats)
 {
-    const struct tm_root *root = root_find();
-    const struct tm_stack_stats *found = NULL;
-    for (uint32_t shard = 0; shard < 2; shard++) {
-        const struct tm_region *region = root_region(TM_REGION_STATS, shard);
-        const struct tm_stack_stats *stats = region ? region_element(region, stack) : NULL;
-        if (stats && stats->generation == root->generation) {
-            REQUIRE(!found);
-            found = stats;
+    uint64_t live_count = stats->allocated_count - stats->freed_count;
+    uint64_t live_size = stats->allocated_size - stats->freed_size;
+    bool kept = stats->peak_epoch == root_find()->peak_epoch;
+    sums->live_count += live_count;
+    sums->live_size += live_size;
+    sums->total_count += stats->allocated_count;
+    sums->total_size += stats->allocated_size;
+    sums->peak_count += kept ? stats->peak_count : live_count;
+    sums->peak_size += kept ? stats->peak_size : live_size;
+}
+
+/* All of them, index = stack id; the caller's array of `count` elements is filled. */
+static inline void root_stats_all(struct root_stats *sums, uint64_t count)
+{
+    const struct tm_region *region = root_region(TM_REGION_STATS, 0);
+    memset(sums, 0, count * sizeof(*sums));
+    for (uint64_t i = 0; region && i < region->count; i++) {
+        const struct tm_stack_stats *stats = region_element(region, i);
+        if (stats && stats->stack && stats->generation == (uint32_t)root_find()->generation) {
+            REQUIRE(stats->stack < count);
+            root_stats_add(&sums[stats->stack], stats);
         }
     }
-    return found;
+}
+
+static inline struct root_stats root_stats(uint32_t stack)
+{
+    struct root_stats sums = {0};
+    const struct tm_region *region = root_region(TM_REGION_STATS, 0);
+    for (uint64_t i = 0; region && i < region->count; i++) {
+        const struct tm_stack_stats *stats = region_element(region, i);
+        if (stats && stats->stack == stack && stats->generation == (uint32_t)root_find()->generation) {
+            root_stats_add(&sums, stats);
+        }
+    }
+    return sums;
 }
 
 static inline const struct tm_stack *root_stack(uint32_t id)
@@ -183,10 +213,20 @@ static inline const struct tm_stack *root_stack(uint32_t id)
     return stack;
 }
 
-/* Frame `i` of a stack, most recent first. */
+static inline unsigned root_depth(const struct tm_stack *stack)
+{
+    return (unsigned)stack->own + stack->shared;
+}
+
+/* Frame `i` of a stack, most recent first; less than its depth. */
 static inline const struct tm_frame *root_frame(const struct tm_stack *stack, unsigned i)
 {
-    REQUIRE(i < stack->own);
+    REQUIRE(i < root_depth(stack));
+    while (i >= stack->own) {
+        const struct tm_stack *parent = root_stack(stack->parent);
+        i = i - stack->own + root_depth(parent) - stack->omitted - stack->shared;
+        stack = parent;
+    }
     const uint32_t *id = region_element(root_region(TM_REGION_STACK_FRAMES, 0), stack->frames + i);
     const struct tm_frame *frame = region_element(root_region(TM_REGION_FRAMES, 0), *id);
     REQUIRE(*id && frame && frame->word);
@@ -232,14 +272,17 @@ static inline void root_census_add(const struct root_block *block, void *context
 
 static inline void root_census_check_stats(const struct root_census *census)
 {
+    size_t size = (census->stack_count + 1) * sizeof(struct root_stats);
+    struct root_stats *stats = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(stats != MAP_FAILED);
+    root_stats_all(stats, census->stack_count);
     for (uint32_t i = 1; i < census->stack_count; i++) {
-        const struct tm_stack_stats *stats = root_stats(i);
-        uint64_t count = stats ? stats->live_count : 0, size = stats ? stats->live_size : 0;
-        if (count != census->stacks[i].count || size != census->stacks[i].size) {
-            FAIL("stack %u: counters say %lu blocks of %lu bytes, there are %lu of %lu", i, count, size,
-                 census->stacks[i].count, census->stacks[i].size);
+        if (stats[i].live_count != census->stacks[i].count || stats[i].live_size != census->stacks[i].size) {
+            FAIL("stack %u: counters say %lu blocks of %lu bytes, there are %lu of %lu", i, stats[i].live_count,
+                 stats[i].live_size, census->stacks[i].count, census->stacks[i].size);
         }
     }
+    munmap(stats, size);
 }
 
 static inline struct root_sums root_check(void)

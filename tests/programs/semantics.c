@@ -418,12 +418,8 @@ static void model_change(struct model *model, int key, int site, size_t size)
 static uint64_t peak_of_stack(uint32_t stack, uint64_t current)
 {
     const struct tm_root *root = root_find();
-    const struct tm_stack_stats *stats = root_stats(stack);
-    if (!stats) {
-        return 0;
-    }
-    return current <= root->peak && stats->peak_epoch == root->peak_epoch ? stats->peak_size
-                                                                          : stats->live_size;
+    struct root_stats stats = root_stats(stack);
+    return current <= root->peak ? stats.peak_size : stats.live_size;
 }
 
 static void model_check(const struct model *model, const uint32_t stacks[SITES])
@@ -708,6 +704,7 @@ static uint32_t plugin_frame(const char *path, void **ret_handle)
     REQUIRE(allocate);
     const struct tm_stack *stack = root_stack(look_up(0, (uintptr_t)allocate()).block.stack);
     *ret_handle = handle;
+    REQUIRE(stack->own);
     return *(uint32_t *)region_element(root_region(TM_REGION_STACK_FRAMES, 0), stack->frames);
 }
 

@@ -578,11 +578,12 @@ static void add_example_stats(struct image *image)
 {
     for (size_t i = 0; i < EXAMPLE_BLOCKS; i++) {
         struct tm_stack_stats *stats = image_element(image, TM_REGION_STATS, example_blocks[i].stack);
-        stats->generation = image->root->generation;
-        stats->live_count++;
-        stats->live_size += example_blocks[i].size;
-        stats->total_count += 2;
-        stats->total_size += 2 * example_blocks[i].size;
+        stats->stack = example_blocks[i].stack;
+        stats->generation = (uint32_t)image->root->generation;
+        stats->allocated_count += 2;
+        stats->allocated_size += 2 * example_blocks[i].size;
+        stats->freed_count++;
+        stats->freed_size += example_blocks[i].size;
     }
 }
 

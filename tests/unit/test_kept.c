@@ -97,9 +97,10 @@ static void go_on(void)
     image_count(image, 1, 11, 1, 100);
     if (image->root->features & TM_FEATURE_STATS) {
         struct tm_stack_stats *stats = image_element(image, TM_REGION_STATS, 2);
-        stats->live_size -= 89;
-        stats->total_count++;
-        stats->total_size += 11;
+        stats->allocated_count++;
+        stats->allocated_size += 11;
+        stats->freed_count++;
+        stats->freed_size += 100;
     }
     ca_target_invalidate(target);
 }

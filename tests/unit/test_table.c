@@ -783,11 +783,11 @@ START_TEST(counters_are_left_alone_when_they_may_not_hold)
     read_table();
     ck_assert(counters_usable());
     struct tm_stack_stats *stats = image_element(image, TM_REGION_STATS, 3);
-    stats->live_size++;
+    stats->allocated_size++;
     read_table();
     ck_assert(!counters_usable());
     assert_agreement(EXAMPLE_BLOCKS, EXAMPLE_SIZE);
-    stats->live_size--;
+    stats->allocated_size--;
     stats->generation++;
     read_table();
     ck_assert(!counters_usable());

@@ -15,6 +15,7 @@
 #include "tracer/tables/region.h"
 #include "tracer/tables/root.h"
 #include "tracer/tables/stacks.h"
+#include "tracer/tables/memo.h"
 #include "tracer/tables/stats.h"
 #include "tracer/tables/threads.h"
 #include "tracer/tables/wide.h"
@@ -317,22 +318,79 @@ static void require_stack(uint32_t id, const uint32_t *frames, uint32_t count, u
     }
 }
 
+static uint32_t intern(const uint32_t *frames, uint32_t count, uint16_t total, uint16_t flags)
+{
+    bool added;
+    struct tm_traceback traceback = {.frames = frames, .count = count, .total_nframe = total, .flags = flags};
+    return tm_stack_intern(&traceback, &added);
+}
+
 START_TEST(equal_stacks_have_one_id)
 {
     static const uint32_t frames[] = {1, 2, 3, 4, 5}, other[] = {1, 2, 3, 4, 6};
     stacks_make();
-    ck_assert_uint_eq(tm_stack_intern(frames, 0, 0, 0), TM_STACK_UNKNOWN);
-    uint32_t id = tm_stack_intern(frames, 5, 5, 0);
+    ck_assert_uint_eq(intern(frames, 0, 0, 0), TM_STACK_UNKNOWN);
+    uint32_t id = intern(frames, 5, 5, 0);
     ck_assert_uint_gt(id, TM_STACK_UNKNOWN);
-    ck_assert_uint_eq(tm_stack_intern(frames, 5, 5, 0), id);
-    ck_assert_uint_ne(tm_stack_intern(frames, 4, 5, 0), id);
-    ck_assert_uint_ne(tm_stack_intern(frames, 5, 6, 0), id);
-    ck_assert_uint_ne(tm_stack_intern(frames, 5, 5, TM_STACK_TRUNCATED), id);
-    ck_assert_uint_ne(tm_stack_intern(other, 5, 5, 0), id);
-    ck_assert_uint_eq(tm_stack_intern(frames, 5, 5, 0), id);
+    ck_assert_uint_eq(intern(frames, 5, 5, 0), id);
+    ck_assert_uint_ne(intern(frames, 4, 5, 0), id);
+    ck_assert_uint_ne(intern(frames, 5, 6, 0), id);
+    ck_assert_uint_ne(intern(frames, 5, 5, TM_STACK_TRUNCATED), id);
+    ck_assert_uint_ne(intern(other, 5, 5, 0), id);
+    ck_assert_uint_eq(intern(frames, 5, 5, 0), id);
     require_stack(id, frames, 5, 5, 0);
-    require_stack(tm_stack_intern(other, 5, 9, TM_STACK_TRUNCATED), other, 5, 9, TM_STACK_TRUNCATED);
+    require_stack(intern(other, 5, 9, TM_STACK_TRUNCATED), other, 5, 9, TM_STACK_TRUNCATED);
     require_stack(TM_STACK_UNKNOWN, NULL, 0, 0, TM_STACK_NO_DEPTH);
+}
+END_TEST
+
+static uint32_t intern_child(const uint32_t *frames, uint32_t count, uint16_t total, uint32_t parent, uint16_t own,
+                             uint16_t omitted)
+{
+    bool added;
+    struct tm_traceback traceback = {.frames = frames,
+                                     .count = count,
+                                     .total_nframe = total,
+                                     .parent = parent,
+                                     .own = own,
+                                     .omitted = omitted};
+    uint32_t id = tm_stack_intern(&traceback, &added);
+    ck_assert(added);
+    return id;
+}
+
+static void require_frames(uint32_t id, const uint32_t *frames, uint32_t count)
+{
+    const struct tm_stack *stack = tm_stack_find(id);
+    ck_assert_ptr_nonnull(stack);
+    ck_assert_uint_eq(tm_stack_depth(stack), count);
+    for (uint32_t i = 0; i < count; i++) {
+        ck_assert_uint_eq(tm_stack_frame(stack, i), frames[i]);
+    }
+}
+
+START_TEST(frames_are_shared)
+{
+    static const uint32_t first[] = {5, 4, 3, 2, 1}, second[] = {7, 6, 3, 2, 1}, third[] = {9, 6, 3, 2},
+                          fourth[] = {8, 3, 2}, fifth[] = {3, 2};
+    stacks_make();
+    uint32_t a = intern(first, 5, 5, 0);
+    uint32_t b = intern_child(second, 5, 5, a, 2, 0);
+    uint32_t c = intern_child(third, 4, 5, b, 1, 1); /* the oldest frame was cut off */
+    uint32_t d = intern_child(fourth, 3, 4, c, 1, 0);
+    uint32_t e = intern_child(fifth, 2, 3, d, 0, 0);
+    require_frames(a, first, 5);
+    require_frames(b, second, 5);
+    require_frames(c, third, 4);
+    require_frames(d, fourth, 3);
+    require_frames(e, fifth, 2);
+    ck_assert_uint_eq(tm_stack_find(c)->parent, b); /* 6 is b's own */
+    ck_assert_uint_eq(tm_stack_find(d)->parent, a); /* 3 and 2 are nobody's but a's */
+    ck_assert_uint_eq(tm_stack_find(d)->omitted, 1);
+    ck_assert_uint_eq(tm_stack_find(e)->parent, a);
+    ck_assert_uint_eq(intern(third, 4, 5, 0), c); /* however it is stored */
+    ck_assert_uint_eq(intern(fifth, 2, 3, 0), e);
+    ck_assert_uint_ne(intern(fourth, 2, 4, 0), d);
 }
 END_TEST
 
@@ -343,9 +401,9 @@ START_TEST(longest_stack)
     for (uint32_t i = 0; i < 65535; i++) {
         frames[i] = i * 3 + 1;
     }
-    uint32_t id = tm_stack_intern(frames, 65535, 65535, 0);
+    uint32_t id = intern(frames, 65535, 65535, 0);
     require_stack(id, frames, 65535, 65535, 0);
-    ck_assert_uint_eq(tm_stack_intern(frames, 65535, 65535, 0), id);
+    ck_assert_uint_eq(intern(frames, 65535, 65535, 0), id);
     free(frames);
 }
 END_TEST
@@ -371,7 +429,7 @@ static void *intern_many(void *argument)
     for (uint32_t i = 0; i < MANY_STACKS; i++) {
         uint32_t number = (uintptr_t)argument % 2 ? i : MANY_STACKS - 1 - i;
         uint32_t count = frames_of(number, frames);
-        own[number] = tm_stack_intern(frames, count, (uint16_t)count, 0);
+        own[number] = intern(frames, count, (uint16_t)count, 0);
     }
     return NULL;
 }
@@ -413,7 +471,7 @@ START_TEST(stacks_without_memory_are_unknown)
     tm_root->max_bytes = tm_root->committed_bytes;
     uint32_t frames[16], known = 0;
     for (uint32_t i = 0; i < MANY_STACKS; i++) {
-        uint32_t id = tm_stack_intern(frames, frames_of(i, frames), 3, 0);
+        uint32_t id = intern(frames, frames_of(i, frames), 3, 0);
         known += id != TM_STACK_UNKNOWN;
     }
     ck_assert_uint_lt(known, MANY_STACKS);
@@ -571,44 +629,76 @@ END_TEST
  * Counters of stacks
  */
 
-START_TEST(peak_is_kept_before_a_change)
+static struct tm_memo memo;
+
+static struct tm_stack_stats *stats_make(uint32_t stack)
 {
     root_make();
-    ck_assert_ptr_null(tm_stats_find(5, 1));
+    tm_root->features |= TM_FEATURE_STATS;
+    ck_assert_ptr_null(tm_memo_stats(&memo, stack)); /* not made yet */
     ck_assert(tm_stats_init());
-    struct tm_stack_stats *stats = tm_stats_find(5, 1);
-    for (int alone = 0; alone < 2; alone++) {
-        uint64_t base = stats->live_size, epoch = 10 + 10 * (uint64_t)alone;
-        tm_stats_add(stats, 100, epoch, alone);
+    return tm_memo_stats(&memo, stack);
+}
+
+static uint64_t live_size(const struct tm_stack_stats *stats)
+{
+    return stats->allocated_size - stats->freed_size;
+}
+
+START_TEST(peak_is_kept_before_a_change)
+{
+    struct tm_stack_stats *stats = stats_make(5);
+    ck_assert_uint_eq(stats->stack, 5);
+    for (uint64_t epoch = 10; epoch <= 20; epoch += 10) {
+        uint64_t base = live_size(stats);
+        tm_stats_add(stats, 1, 100, 1, epoch);
         ck_assert_uint_eq(stats->peak_size, base);
-        tm_stats_add(stats, 50, epoch, alone);
+        tm_stats_add(stats, 1, 50, 1, epoch);
         ck_assert_uint_eq(stats->peak_size, base);
-        tm_stats_remove(stats, 100, epoch + 1, alone);
+        tm_stats_remove(stats, 1, 100, 1, epoch + 1);
         ck_assert_uint_eq(stats->peak_size, base + 150);
         ck_assert_uint_eq(stats->peak_epoch, epoch + 1);
-        tm_stats_remove(stats, 50, epoch + 1, alone);
-        tm_stats_add(stats, 7, epoch + 1, alone);
+        tm_stats_remove(stats, 1, 50, 1, epoch + 1);
+        tm_stats_add(stats, 1, 7, 1, epoch + 1);
         ck_assert_uint_eq(stats->peak_size, base + 150);
-        ck_assert_uint_eq(stats->live_size, base + 7);
+        ck_assert_uint_eq(live_size(stats), base + 7);
     }
-    ck_assert_uint_eq(stats->live_count, 2);
-    ck_assert_uint_eq(stats->total_count, 6);
-    ck_assert_uint_eq(stats->total_size, 2 * 157);
+    ck_assert_uint_eq(stats->allocated_count - stats->freed_count, 2);
+    ck_assert_uint_eq(stats->allocated_count, 6);
+    ck_assert_uint_eq(stats->allocated_size, 2 * 157);
 }
 END_TEST
 
-START_TEST(generations_have_their_own_counters)
+START_TEST(counters_begin_anew_with_a_generation)
 {
-    root_make();
-    ck_assert(tm_stats_init());
-    struct tm_stack_stats *first = tm_stats_find(9, 1), *second = tm_stats_find(9, 2);
-    ck_assert_ptr_ne(first, second);
-    tm_stats_add(first, 10, 1, true);
-    tm_stats_prepare(3);
-    ck_assert_ptr_eq(tm_stats_find(9, 3), first);
-    ck_assert_uint_eq(first->live_count, 0);
-    ck_assert_uint_eq(first->generation, 3);
-    ck_assert_uint_eq(second->generation, 2);
+    struct tm_stack_stats *stats = stats_make(9);
+    tm_stats_add(stats, 1, 10, 1, 1);
+    ck_assert_ptr_eq(tm_memo_stats(&memo, 9), stats);
+    tm_stats_add(stats, 1, 30, 2, 5);
+    ck_assert_uint_eq(stats->generation, 2);
+    ck_assert_uint_eq(stats->allocated_count, 1);
+    ck_assert_uint_eq(stats->allocated_size, 30);
+    ck_assert_uint_eq(stats->peak_epoch, 5); /* it held nothing when the epoch began */
+    ck_assert_uint_eq(stats->peak_size, 0);
+    tm_stats_recount(2);
+    ck_assert_uint_eq(live_size(stats), 0);
+    ck_assert_uint_eq(stats->allocated_size, 30);
+}
+END_TEST
+
+START_TEST(counters_of_many_stacks)
+{
+    enum { STACKS = 20000 };
+    stats_make(1);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t stack = 1; stack <= STACKS; stack++) {
+            struct tm_stack_stats *stats = tm_memo_stats(&memo, stack);
+            ck_assert_ptr_nonnull(stats);
+            ck_assert_uint_eq(stats->stack, stack);
+            tm_stats_add(stats, 1, stack, 1, 1);
+            ck_assert_uint_eq(stats->allocated_size, (round + 1) * stack);
+        }
+    }
 }
 END_TEST
 
@@ -677,6 +767,7 @@ static Suite *tables_suite(void)
     TCase *stacks = tcase_create("stacks");
     tcase_set_timeout(stacks, 60);
     tcase_add_test(stacks, equal_stacks_have_one_id);
+    tcase_add_test(stacks, frames_are_shared);
     tcase_add_test(stacks, longest_stack);
     tcase_add_test(stacks, many_stacks);
     tcase_add_test(stacks, many_stacks_of_threads);
@@ -694,7 +785,8 @@ static Suite *tables_suite(void)
     suite_add_tcase(suite, wide);
     TCase *counters = tcase_create("counters");
     tcase_add_test(counters, peak_is_kept_before_a_change);
-    tcase_add_test(counters, generations_have_their_own_counters);
+    tcase_add_test(counters, counters_begin_anew_with_a_generation);
+    tcase_add_test(counters, counters_of_many_stacks);
     tcase_add_test(counters, slots_are_used_again);
     tcase_add_test(counters, room_for_walks);
     suite_add_tcase(suite, counters);

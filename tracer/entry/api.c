@@ -87,10 +87,11 @@ size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t capaci
     if (ret_total_nframe) {
         *ret_total_nframe = stack ? stack->total_nframe : 0;
     }
-    for (size_t i = 0; stack && i < capacity && i < stack->own; i++) {
+    size_t depth = stack ? tm_stack_depth(stack) : 0;
+    for (size_t i = 0; i < capacity && i < depth; i++) {
         frames[i] = tm_frame_word(tm_stack_frame(stack, i)) & TM_FRAME_ADDRESS_MASK;
     }
-    return stack ? stack->own : 0;
+    return depth;
 }
 
 /* The record before, if there is one, and the new one: the new one is there first where both can be. */

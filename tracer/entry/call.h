@@ -90,6 +90,7 @@ INLINE void release(real_release *real, const struct request *request, const str
     if (!block || TM_UNLIKELY(tm_early_owns(block)) || TM_UNLIKELY(!is_awake())) {
         return;
     }
+    __builtin_prefetch((const char *)block - sizeof(size_t)); /* libc's header: while the record is looked up */
     if (TM_UNLIKELY(tm_is_loader(caller->pc))) {
         tm_modules_check();
     }

@@ -20,25 +20,9 @@ static bool wide_block(uint32_t domain, uintptr_t address, uint64_t generation, 
     return true;
 }
 
-bool tm_block_find(uint32_t domain, uintptr_t address, uint64_t generation, struct tm_block *ret_block)
+bool tm_block_find_wide(uint32_t domain, uintptr_t address, uint64_t generation, struct tm_block *ret_block)
 {
-    if (TM_UNLIKELY(domain != 0)) {
-        return wide_block(domain, address, generation, ret_block);
-    }
-    if (TM_LIKELY((address & 15) == 0 && address >> TM_LIVE_ADDRESS_BITS == 0)) {
-        uint64_t *cell = tm_live_find(address);
-        uint64_t word = cell ? tm_load(cell) : 0;
-        if (TM_LIKELY(tm_live_is(word, address, generation))) {
-            *ret_block = (struct tm_block){
-                .cell = cell,
-                .word = word,
-                .size = tm_live_size(word),
-                .stack = tm_live_stack(word),
-            };
-            return true;
-        }
-    }
-    return TM_UNLIKELY(tm_load(&tm_wide_has_malloc)) && wide_block(0, address, generation, ret_block);
+    return wide_block(domain, address, generation, ret_block);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -73,18 +57,14 @@ static void cell_evict(const struct tm_call *call, uint64_t *cell, uint64_t word
 {
     tm_publish(cell, 0);
     tm_add(&tm_root->anomaly_count, 1);
-    struct tm_stack_stats *stats = tm_stats_find(tm_live_stack(word), call->generation);
-    if (stats) {
-        tm_stats_remove(stats, tm_live_size(word), tm_load(&tm_root->peak_epoch), call->alone);
-    }
+    tm_block_stats_removed(call, tm_live_stack(word), tm_live_size(word));
     tm_remove_lost(tm_live_size(word), call->generation);
 }
 
-/* Has the cell room for a block at this address? */
-static bool cell_prepare(const struct tm_call *call, uint64_t *cell, uintptr_t address)
+bool tm_block_make_room(const struct tm_call *call, uint64_t *cell, uintptr_t address)
 {
     uint64_t word = tm_load(cell);
-    if (TM_LIKELY(word == 0) || word >> 63 != (call->generation & 1)) {
+    if (word >> 63 != (call->generation & 1)) {
         return true;
     }
     if (!tm_live_is(word, address, call->generation)) {
@@ -96,20 +76,14 @@ static bool cell_prepare(const struct tm_call *call, uint64_t *cell, uintptr_t a
     return true;
 }
 
-/* The word, or the entry, is there; did a clear make it void before it came? Then the sweep may have passed already. */
-static bool cell_is_valid(const struct tm_call *call, uint64_t *cell, uint64_t word)
+/* The word is there; a clear that made it void before it came may have swept already. */
+void tm_block_void(uint64_t *cell, uint64_t word)
 {
-    tm_barrier();
-    if (TM_LIKELY(tm_load(&tm_root->generation) == call->generation)) {
-        return true;
-    }
     tm_swap_if(cell, word, 0);
-    return false;
 }
 
-static bool cell_fill(const struct tm_call *call, uint64_t *cell, uintptr_t address)
+void tm_block_detail(const struct tm_call *call, uint64_t *cell)
 {
-    const struct tm_operation *operation = call->operation;
     struct tm_live_detail *detail = (struct tm_live_detail *)cell;
     struct stamp stamp;
     if (stamp_now(call, &stamp)) {
@@ -117,13 +91,9 @@ static bool cell_fill(const struct tm_call *call, uint64_t *cell, uintptr_t addr
         detail->order = stamp.order;
         detail->thread = stamp.thread;
     }
-    uint64_t word = tm_live_word(address, operation->size, operation->stack, call->generation);
-    tm_barrier();
-    tm_publish(cell, word);
-    return cell_is_valid(call, cell, word);
 }
 
-static bool wide_fill(const struct tm_call *call, uintptr_t address)
+bool tm_block_add_wide(const struct tm_call *call, uintptr_t address)
 {
     const struct tm_operation *operation = call->operation;
     struct tm_wide *wide = tm_wide_claim(operation->domain, address, call->generation);
@@ -142,35 +112,12 @@ static bool wide_fill(const struct tm_call *call, uintptr_t address)
     return tm_load(&tm_root->generation) == call->generation;
 }
 
-bool tm_block_add(const struct tm_call *call, uintptr_t address)
-{
-    struct tm_operation *operation = call->operation;
-    uint64_t *cell = NULL;
-    if (TM_LIKELY(tm_live_fits(address, operation->size) && operation->domain == 0)) {
-        cell = tm_live_find(address);
-        if (TM_UNLIKELY(!cell)) {
-            cell = tm_live_make(address);
-        }
-        if (TM_UNLIKELY(cell && !cell_prepare(call, cell, address))) {
-            cell = NULL;
-        }
-    }
-    tm_publish(&operation->new_address, address);
-    tm_barrier();
-    return TM_LIKELY(cell) ? cell_fill(call, cell, address) : wide_fill(call, address);
-}
-
 /* ---------------------------------------------------------------------------------------------------------------
  * Removing
  */
 
-bool tm_block_remove(const struct tm_block *block, uint64_t generation)
+bool tm_block_remove_wide(const struct tm_block *block, uint64_t generation)
 {
-    if (TM_LIKELY(block->cell)) {
-        tm_publish(block->cell, 0);
-        tm_barrier();
-        return true;
-    }
     return tm_wide_remove(block->wide, generation);
 }
 
@@ -200,61 +147,6 @@ void tm_block_drop(const struct tm_block *block)
     if (TM_UNLIKELY(block->wide)) {
         tm_wide_drop(block->wide);
     }
-}
-
-/* ---------------------------------------------------------------------------------------------------------------
- * Counting
- */
-
-static void stats_added(const struct tm_call *call)
-{
-    struct tm_stack_stats *stats = tm_stats_find(call->operation->stack, call->generation);
-    if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
-        tm_stats_add(stats, call->operation->size, tm_load(&tm_root->peak_epoch), call->alone);
-    }
-}
-
-static void stats_removed(const struct tm_call *call, const struct tm_block *block)
-{
-    struct tm_stack_stats *stats = tm_stats_find(block->stack, call->generation);
-    if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
-        tm_stats_remove(stats, block->size, tm_load(&tm_root->peak_epoch), call->alone);
-    }
-}
-
-static void operation_count_added(struct tm_operation *operation)
-{
-    operation->allocated_count = operation->before[0] + 1;
-    operation->allocated_size = operation->before[1] + operation->size;
-}
-
-static void operation_count_removed(struct tm_operation *operation, uint64_t size)
-{
-    operation->freed_count = operation->before[2] + 1;
-    operation->freed_size = operation->before[3] + size;
-}
-
-void tm_block_count_added(const struct tm_call *call)
-{
-    stats_added(call);
-    operation_count_added(call->operation);
-    tm_totals_changed(call);
-}
-
-void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block)
-{
-    stats_removed(call, block);
-    operation_count_removed(call->operation, block->size);
-    tm_totals_changed(call);
-}
-
-void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block)
-{
-    stats_removed(call, block);
-    stats_added(call);
-    operation_count_removed(call->operation, block->size);
-    operation_count_added(call->operation);
-    tm_totals_changed(call);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -315,10 +207,10 @@ static void operation_finish(struct tm_operation *operation, bool after)
     bool removes = operation->code == TM_OPERATION_FREE || operation->code == TM_OPERATION_UNTRACK ||
                    operation->code == TM_OPERATION_REALLOCATE || (operation->flags & TM_OPERATION_REPLACES);
     if (adds) {
-        operation_count_added(operation);
+        tm_operation_count_added(operation);
     }
     if (removes) {
-        operation_count_removed(operation, size_before(operation));
+        tm_operation_count_removed(operation, size_before(operation));
     }
 }
 
@@ -356,17 +248,30 @@ bool tm_operation_settle(struct tm_operation *operation)
     return after;
 }
 
+/* The calling thread's counters take all that is live; others' may then be less than nothing, and the sums are
+ * right. */
+static void stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation)
+{
+    struct tm_local *local = &tm_local;
+    struct tm_stack_stats *stats = local->private ? tm_memo_stats(&local->private->memos[0], stack) : NULL;
+    if (stats) {
+        tm_stats_turn(stats, generation, tm_load(&tm_root->peak_epoch));
+        stats->freed_count--;
+        stats->freed_size -= size;
+    }
+}
+
 static void cell_recount(uint64_t *cell, uint64_t word, uint64_t generation)
 {
     (void)cell;
     if (word >> 63 == (generation & 1)) {
-        tm_stats_recount_add(tm_live_stack(word), tm_live_size(word), generation);
+        stats_recount_add(tm_live_stack(word), tm_live_size(word), generation);
     }
 }
 
 static void wide_recount(const struct tm_wide *entry, uint64_t generation)
 {
-    tm_stats_recount_add(entry->stack, entry->size, generation);
+    stats_recount_add(entry->stack, entry->size, generation);
 }
 
 void tm_blocks_recount(void)

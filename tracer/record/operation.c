@@ -66,6 +66,9 @@ static bool local_attach(struct tm_local *local)
         local->private = tm_thread_private_of(index);
         struct tm_thread *thread = tm_thread_at(index);
         local->nested = thread->operations[1].generation != 0; /* by the slot's owner before */
+        for (int i = 0; i < TM_OPERATION_LEVELS; i++) {
+            tm_memo_forget_walks(&local->private->memos[i]);
+        }
         tm_barrier();
         local->thread = thread;
         if (has_exit_key && !local->ended) {
@@ -113,6 +116,7 @@ static uint32_t level_now(struct tm_local *local, uintptr_t sp)
         if (tm_operation_settle(operation) && *tm_single_threaded) {
             tm_blocks_recount();
         }
+        tm_memo_recover(&local->private->memos[level - 1]);
         level--;
     }
     return level;
@@ -120,11 +124,18 @@ static uint32_t level_now(struct tm_local *local, uintptr_t sp)
 
 static bool has_room(struct tm_local *local, uint32_t level)
 {
+    struct tm_thread_private *private = local->private;
     uint32_t limit = tm_root->traceback_limit;
-    if (local->private->capacity < limit && level == 0) {
-        tm_thread_make_room(local->private, limit);
+    if (private->limit != limit && level == 0) {
+        if (private->capacity < limit) {
+            tm_thread_make_room(private, limit);
+        }
+        for (int i = 0; i < TM_OPERATION_LEVELS; i++) {
+            tm_memo_forget_walks(&private->memos[i]);
+        }
+        private->limit = private->capacity != 0 ? limit : 0;
     }
-    return local->private->capacity != 0;
+    return private->capacity != 0;
 }
 
 bool tm_enter_slowly(struct tm_call *call, const struct tm_walk_start *caller)
@@ -163,7 +174,6 @@ bool tm_enter_slowly(struct tm_call *call, const struct tm_walk_start *caller)
     local->nested = local->nested || level > 0;
     call->level = level;
     call->generation = tm_load(&root->generation);
-    call->alone = *tm_single_threaded;
     call->lost = false;
     return true;
 }
@@ -175,17 +185,13 @@ void tm_leave_ended(struct tm_local *local)
     }
 }
 
-void tm_walk(struct tm_call *call, const struct tm_walk_start *caller)
+void tm_walk_new(struct tm_call *call, const struct tm_walk_start *caller)
 {
     struct tm_thread_private *private = call->local->private;
     uint32_t limit = tm_root->traceback_limit;
-    struct tm_walk walk = {
-        .frames = private->frames + (size_t)call->level * private->capacity,
-        .limit = limit < private->capacity ? limit : private->capacity,
-    };
-    tm_unwind(caller, &walk);
-    uint16_t total = walk.flags & TM_STACK_NO_DEPTH ? 0 : (uint16_t)walk.total;
-    call->stack = tm_stack_intern(walk.frames, walk.count, total, walk.flags);
+    uint32_t *frames = private->frames + (size_t)call->level * private->capacity;
+    limit = limit < private->capacity ? limit : private->capacity;
+    call->known = tm_memo_walk(&private->memos[call->level], caller, frames, limit);
 }
 
 void tm_drop(uint64_t size)

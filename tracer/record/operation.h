@@ -40,7 +40,7 @@ struct tm_call {
     uint64_t generation;
     uint32_t level;
     uint32_t stack; /* set by tm_walk() */
-    bool alone;     /* no other thread runs */
+    tm_known known; /* the same */
     bool lost;      /* tm_enter() refused an operation that should be traced */
 };
 
@@ -59,8 +59,8 @@ bool tm_enter_slowly(struct tm_call *call, const struct tm_walk_start *caller);
 /* The rest of tm_leave() in a thread whose destructors have run. */
 void tm_leave_ended(struct tm_local *local);
 
-/* Walks the stack of the hook's caller and sets call->stack. */
-void tm_walk(struct tm_call *call, const struct tm_walk_start *caller);
+/* The rest of tm_walk(): sets call->known for a stack that is not one of those kept. */
+void tm_walk_new(struct tm_call *call, const struct tm_walk_start *caller);
 
 /* Counts a block that could not be recorded. */
 void tm_drop(uint64_t size);
@@ -78,7 +78,7 @@ static inline bool tm_enter(struct tm_call *call, const struct tm_walk_start *ca
     struct tm_local *local = &tm_local;
     struct tm_thread *thread = local->thread;
     if (TM_UNLIKELY(tm_load(&root->state) != TM_STATE_TRACING || tm_load(&root->request) != 0 || !thread ||
-                    local->level != 0 || local->private->capacity < root->traceback_limit)) {
+                    local->level != 0 || local->private->limit != root->traceback_limit)) {
         return tm_enter_slowly(call, caller);
     }
     call->local = local;
@@ -89,9 +89,18 @@ static inline bool tm_enter(struct tm_call *call, const struct tm_walk_start *ca
     tm_barrier();
     call->level = 0;
     call->generation = tm_load(&root->generation);
-    call->alone = *tm_single_threaded;
     call->lost = false;
     return true;
+}
+
+/* Walks the stack of the hook's caller and sets call->stack and call->known. */
+TM_HOT void tm_walk(struct tm_call *call, const struct tm_walk_start *caller)
+{
+    call->known = tm_memo_recall(&call->local->private->memos[call->level], caller);
+    if (TM_UNLIKELY(!call->known)) {
+        tm_walk_new(call, caller);
+    }
+    call->stack = tm_known_stack(call->known);
 }
 
 /* Publishes the operation. `entry` and `flags` as in struct tm_operation. */
@@ -103,7 +112,11 @@ static inline void tm_begin(struct tm_call *call, uint32_t code, uint32_t domain
         memset(&operation->allocated_count, 0, 4 * sizeof(uint64_t));
         tm_publish(&operation->generation, call->generation);
     }
-    memcpy(operation->before, &operation->allocated_count, sizeof(operation->before));
+    /* word by word: a wider load of words that were stored one by one would have to wait for them */
+    tm_store(&operation->before[0], tm_load(&operation->allocated_count));
+    tm_store(&operation->before[1], tm_load(&operation->allocated_size));
+    tm_store(&operation->before[2], tm_load(&operation->freed_count));
+    tm_store(&operation->before[3], tm_load(&operation->freed_size));
     operation->domain = domain;
     operation->address = address;
     operation->new_address = 0;

@@ -48,18 +48,45 @@ const struct tm_stack *tm_stack_find(uint32_t id)
     return stack && tm_load_acquire(&stack->check) ? stack : NULL;
 }
 
-uint32_t tm_stack_frame(const struct tm_stack *stack, size_t i)
+/* A piece of a traceback, in positions from its most recent frame. */
+struct piece {
+    const struct tm_stack *stack;
+    uint32_t begin, end;
+};
+
+/* The own frames in the piece, which then becomes the rest of it, in the parent's positions; *ret_count is 0
+ * when nothing is left. */
+static const uint32_t *piece_next(struct piece *piece, uint32_t *ret_count)
 {
-    const uint32_t *frame = tm_region_find(stack_frames, stack->frames + i);
-    return *frame;
+    const struct tm_stack *stack = piece->stack;
+    uint32_t begin = piece->begin, end = piece->end, own = stack->own;
+    uint32_t own_end = end < own ? end : own;
+    const uint32_t *frames = begin < own_end ? tm_region_find(stack_frames, stack->frames + begin) : NULL;
+    *ret_count = frames ? own_end - begin : 0;
+    begin = begin > own ? begin : own;
+    if (end <= own || !stack->parent) {
+        piece->begin = piece->end = 0;
+        return frames;
+    }
+    piece->stack = tm_region_find(stacks, stack->parent);
+    uint32_t first = tm_stack_depth(piece->stack) - stack->omitted - stack->shared;
+    piece->begin = begin - own + first;
+    piece->end = end - own + first;
+    return frames;
 }
 
-struct traceback {
-    const uint32_t *frames;
-    uint32_t count;
-    uint16_t total_nframe;
-    uint16_t flags;
-};
+uint32_t tm_stack_frame(const struct tm_stack *stack, size_t i)
+{
+    struct piece piece = {stack, (uint32_t)i, (uint32_t)i + 1};
+    while (piece.begin < piece.end) {
+        uint32_t count;
+        const uint32_t *own = piece_next(&piece, &count);
+        if (count) {
+            return *own;
+        }
+    }
+    return 0;
+}
 
 static uint64_t hash_step(uint64_t hash, uint64_t word)
 {
@@ -67,7 +94,7 @@ static uint64_t hash_step(uint64_t hash, uint64_t word)
     return hash ^ (hash >> 32);
 }
 
-static uint64_t traceback_hash(const struct traceback *traceback)
+static uint64_t traceback_hash(const struct tm_traceback *traceback)
 {
     uint64_t hash = hash_step(traceback->count, (uint64_t)traceback->flags << 16 | traceback->total_nframe);
     uint32_t i = 0;
@@ -82,46 +109,80 @@ static uint64_t traceback_hash(const struct traceback *traceback)
 
 static bool stack_matches(const void *key, uint32_t id)
 {
-    const struct traceback *traceback = key;
+    const struct tm_traceback *traceback = key;
     const struct tm_stack *stack = tm_region_find(stacks, id);
-    return stack && stack->own == traceback->count && stack->total_nframe == traceback->total_nframe &&
-           stack->flags == traceback->flags &&
-           memcmp(tm_region_find(stack_frames, stack->frames), traceback->frames,
-                  traceback->count * sizeof(uint32_t)) == 0;
+    if (!stack || tm_stack_depth(stack) != traceback->count ||
+        stack->total_nframe != traceback->total_nframe || stack->flags != traceback->flags) {
+        return false;
+    }
+    struct piece piece = {stack, 0, traceback->count};
+    const uint32_t *frames = traceback->frames;
+    while (piece.begin < piece.end) {
+        uint32_t count;
+        const uint32_t *own = piece_next(&piece, &count);
+        if (count && memcmp(own, frames, count * sizeof(*own)) != 0) {
+            return false;
+        }
+        frames += count;
+    }
+    return true;
 }
 
-static uint32_t stack_add(const struct traceback *traceback)
+/* Makes the parent one that has some of the shared frames as its own, so that a walk up takes no more steps
+ * than it yields frames. */
+static void parent_settle(struct tm_stack *stack)
 {
-    uint64_t first = tm_region_take(stack_frames, traceback->count);
-    if (first == TM_REGION_FULL) {
+    while (stack->parent) {
+        const struct tm_stack *parent = tm_region_find(stacks, stack->parent);
+        if (stack->shared + stack->omitted > parent->shared) {
+            return;
+        }
+        stack->omitted = (uint16_t)(stack->omitted + parent->omitted);
+        stack->parent = stack->shared ? parent->parent : 0;
+    }
+    stack->omitted = 0;
+}
+
+static uint32_t stack_add(const struct tm_traceback *traceback)
+{
+    uint32_t own = traceback->parent ? traceback->own : traceback->count;
+    uint64_t first = own ? tm_region_take(stack_frames, own) : 0;
+    if (first == TM_REGION_FULL || first > UINT32_MAX) {
         return 0;
     }
-    memcpy(tm_region_find(stack_frames, first), traceback->frames, traceback->count * sizeof(uint32_t));
+    if (own) {
+        memcpy(tm_region_find(stack_frames, first), traceback->frames, own * sizeof(uint32_t));
+    }
     uint64_t id = tm_region_take(stacks, 1);
     if (id == TM_REGION_FULL || id > TM_LIVE_STACK_MAX) {
         return 0;
     }
     struct tm_stack *stack = tm_region_find(stacks, id);
     stack->frames = (uint32_t)first;
-    stack->own = (uint16_t)traceback->count;
+    stack->parent = traceback->parent;
+    stack->own = (uint16_t)own;
+    stack->shared = (uint16_t)(traceback->count - own);
+    stack->omitted = traceback->parent ? traceback->omitted : 0;
     stack->total_nframe = traceback->total_nframe;
     stack->flags = traceback->flags;
+    parent_settle(stack);
     tm_publish(&stack->check, tm_stack_check(stack, traceback->frames));
     return (uint32_t)id;
 }
 
-uint32_t tm_stack_intern(const uint32_t *frames, uint32_t count, uint16_t total_nframe, uint16_t flags)
+uint32_t tm_stack_intern(const struct tm_traceback *traceback, bool *ret_added)
 {
-    if (count == 0) {
+    *ret_added = false;
+    if (traceback->count == 0) {
         return TM_STACK_UNKNOWN;
     }
-    struct traceback traceback = { frames, count, total_nframe, flags };
-    uint64_t hash = traceback_hash(&traceback);
-    uint32_t id = tm_index_find(&by_content, hash, stack_matches, &traceback);
+    uint64_t hash = traceback_hash(traceback);
+    uint32_t id = tm_index_find(&by_content, hash, stack_matches, traceback);
     if (!id) {
-        id = stack_add(&traceback);
+        id = stack_add(traceback);
         if (id) {
             tm_index_insert(&by_content, hash, id);
+            *ret_added = true;
         }
     }
     return id ? id : TM_STACK_UNKNOWN;

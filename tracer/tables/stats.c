@@ -1,125 +1,74 @@
 #include "stats.h"
 
-#include <string.h>
-
 #include "region.h"
 
-static struct tm_region *shards[2];
+#define SEGMENT_SHIFT 9
+#define RUN           64 /* 4 KiB */
+
+static struct tm_region *records;
 
 bool tm_stats_init(void)
 {
-    for (uint32_t shard = 0; shard < 2; shard++) {
-        struct tm_region_shape shape = {
-            .kind = TM_REGION_STATS,
-            .shard = shard,
-            .element_size = sizeof(struct tm_stack_stats),
-            .segment_shift = 10,
-            .directory_bits = 7,
-            .middle_bits = 10,
-            .count = UINT64_MAX,
-        };
-        shards[shard] = tm_region_create(&shape);
-        if (!shards[shard]) {
-            return false;
+    static const struct tm_region_shape shape = {
+        .kind = TM_REGION_STATS,
+        .element_size = sizeof(struct tm_stack_stats),
+        .segment_shift = SEGMENT_SHIFT,
+        .directory_bits = 7,
+        .middle_bits = 10,
+    };
+    records = tm_region_create(&shape);
+    return records != NULL;
+}
+
+struct tm_stack_stats *tm_stats_take(struct tm_stats_run *run, uint32_t stack)
+{
+    if (run->next == run->end) {
+        uint64_t first = records ? tm_region_take(records, RUN) : TM_REGION_FULL;
+        if (first == TM_REGION_FULL) {
+            return NULL;
         }
+        run->next = first;
+        run->end = first + RUN;
     }
-    return true;
+    struct tm_stack_stats *stats = tm_region_find(records, run->next++);
+    tm_publish(&stats->stack, stack);
+    return stats;
 }
 
-typedef void segment_change(struct tm_stack_stats *segment, size_t length);
-
-static void shard_each_segment(struct tm_region *region, segment_change *change)
+/* The stack held nothing when the epoch began. */
+void tm_stats_begin(struct tm_stack_stats *stats, uint64_t generation, uint64_t epoch)
 {
-    for (uint64_t i = 0; region && i < tm_region_segments(region); i++) {
-        char *segment = tm_region_segment(region, i);
-        if (segment) {
-            change((struct tm_stack_stats *)segment, (size_t)1 << region->segment_shift);
-        }
-    }
+    tm_store(&stats->generation, 0);
+    tm_barrier();
+    tm_store(&stats->allocated_count, 0);
+    tm_store(&stats->allocated_size, 0);
+    tm_store(&stats->freed_count, 0);
+    tm_store(&stats->freed_size, 0);
+    tm_store(&stats->peak_count, 0);
+    tm_store(&stats->peak_size, 0);
+    tm_store(&stats->peak_epoch, epoch);
+    tm_barrier();
+    tm_publish(&stats->generation, (uint32_t)generation);
+    tm_barrier();
 }
 
-static void segment_clear(struct tm_stack_stats *segment, size_t length)
+/* What the stack held at the peak, before it changes for the first time since. */
+void tm_stats_keep_peak(struct tm_stack_stats *stats, uint64_t epoch)
 {
-    memset(segment, 0, length * sizeof(*segment));
-}
-
-void tm_stats_prepare(uint64_t generation)
-{
-    shard_each_segment(shards[generation & 1], segment_clear);
-}
-
-static void segment_clear_live(struct tm_stack_stats *segment, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        segment[i].live_count = 0;
-        segment[i].live_size = 0;
-    }
+    tm_store(&stats->peak_count, stats->allocated_count - stats->freed_count);
+    tm_store(&stats->peak_size, stats->allocated_size - stats->freed_size);
+    tm_barrier();
+    tm_publish(&stats->peak_epoch, epoch);
+    tm_barrier();
 }
 
 void tm_stats_recount(uint64_t generation)
 {
-    shard_each_segment(shards[generation & 1], segment_clear_live);
-}
-
-void tm_stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation)
-{
-    struct tm_stack_stats *stats = tm_stats_find(stack, generation);
-    if (stats) {
-        stats->live_count++;
-        stats->live_size += size;
-    }
-}
-
-struct tm_stack_stats *tm_stats_find(uint32_t stack, uint64_t generation)
-{
-    struct tm_region *region = shards[generation & 1];
-    if (TM_UNLIKELY(!region)) {
-        return NULL;
-    }
-    struct tm_stack_stats *stats = tm_region_find(region, stack);
-    if (TM_UNLIKELY(!stats)) {
-        stats = tm_region_make(region, stack);
-    }
-    if (TM_LIKELY(stats) && TM_UNLIKELY(tm_load(&stats->generation) != generation)) {
-        tm_publish(&stats->generation, generation);
-    }
-    return stats;
-}
-
-/* Keeps what the stack held at the peak, before it changes for the first time since. */
-static void stats_keep_peak(struct tm_stack_stats *stats, uint64_t epoch)
-{
-    if (tm_load(&stats->peak_epoch) != epoch) {
-        tm_store(&stats->peak_count, tm_load(&stats->live_count));
-        tm_store(&stats->peak_size, tm_load(&stats->live_size));
-        tm_publish(&stats->peak_epoch, epoch);
-    }
-}
-
-void tm_stats_add(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone)
-{
-    stats_keep_peak(stats, epoch);
-    if (alone) {
-        tm_add_alone(&stats->live_count, 1);
-        tm_add_alone(&stats->live_size, size);
-        tm_add_alone(&stats->total_count, 1);
-        tm_add_alone(&stats->total_size, size);
-    } else {
-        tm_add(&stats->live_count, 1);
-        tm_add(&stats->live_size, size);
-        tm_add(&stats->total_count, 1);
-        tm_add(&stats->total_size, size);
-    }
-}
-
-void tm_stats_remove(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone)
-{
-    stats_keep_peak(stats, epoch);
-    if (alone) {
-        tm_add_alone(&stats->live_count, -UINT64_C(1));
-        tm_add_alone(&stats->live_size, -size);
-    } else {
-        tm_add(&stats->live_count, -UINT64_C(1));
-        tm_add(&stats->live_size, -size);
+    for (uint64_t i = 0; records && i < tm_load(&records->count); i++) {
+        struct tm_stack_stats *stats = tm_region_find(records, i);
+        if (stats && stats->generation == (uint32_t)generation) {
+            stats->freed_count = stats->allocated_count;
+            stats->freed_size = stats->allocated_size;
+        }
     }
 }

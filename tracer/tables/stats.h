@@ -1,7 +1,8 @@
-/* stats.h: the STATS region: counters per stack.
+/* stats.h: the STATS region: counters of one stack in one thread.
  *
- * Two regions, shards 0 and 1, one for the even and one for the odd generations of the traces: what a thread that was
- * overtaken by a clear still adds goes to counters that are void. Of one stack all but one of the records are void.
+ * A record belongs to the slot and the level of operations that it was taken for, so that counting needs no
+ * atomic operation and shares no cache line. Memory follows what threads use: they take records in runs of one
+ * page.
  */
 #ifndef TM_TABLES_STATS_H
 #define TM_TABLES_STATS_H
@@ -9,23 +10,53 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../atomics.h"
 #include "../layout.h"
 
-/* Makes both regions. Without this call nothing is counted. */
+/* Records that a slot has taken and not used yet. */
+struct tm_stats_run {
+    uint64_t next;
+    uint64_t end;
+};
+
+/* Makes the region. Without this call nothing is counted. */
 bool tm_stats_init(void);
 
-/* Zeroes the counters that this generation, which is about to begin, will use. */
-void tm_stats_prepare(uint64_t generation);
+/* A record for this stack; NULL when counters are not kept or out of memory. */
+struct tm_stack_stats *tm_stats_take(struct tm_stats_run *run, uint32_t stack);
 
-/* Counters of a stack in this generation; NULL when they are not kept or out of memory. */
-struct tm_stack_stats *tm_stats_find(uint32_t stack, uint64_t generation);
+/* The rest of tm_stats_turn(). */
+void tm_stats_begin(struct tm_stack_stats *stats, uint64_t generation, uint64_t epoch);
+void tm_stats_keep_peak(struct tm_stack_stats *stats, uint64_t epoch);
 
-/* One block more or fewer. `alone`: no other thread runs. `epoch` is the root's peak_epoch. */
-void tm_stats_add(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone);
-void tm_stats_remove(struct tm_stack_stats *stats, uint64_t size, uint64_t epoch, bool alone);
+/* Makes the record ready to count in this generation and epoch (the root's peak_epoch). */
+static inline void tm_stats_turn(struct tm_stack_stats *stats, uint64_t generation, uint64_t epoch)
+{
+    if (TM_UNLIKELY(stats->generation != (uint32_t)generation)) {
+        tm_stats_begin(stats, generation, epoch);
+    } else if (TM_UNLIKELY(stats->peak_epoch != epoch)) {
+        tm_stats_keep_peak(stats, epoch);
+    }
+}
 
-/* For counting anew: all live counters become 0, then each record is added without any other effect. */
+/* One block more or fewer. */
+static inline void tm_stats_add(struct tm_stack_stats *stats, uint64_t count, uint64_t size, uint64_t generation,
+                                uint64_t epoch)
+{
+    tm_stats_turn(stats, generation, epoch);
+    tm_store(&stats->allocated_count, stats->allocated_count + count);
+    tm_store(&stats->allocated_size, stats->allocated_size + size);
+}
+
+static inline void tm_stats_remove(struct tm_stack_stats *stats, uint64_t count, uint64_t size,
+                                   uint64_t generation, uint64_t epoch)
+{
+    tm_stats_turn(stats, generation, epoch);
+    tm_store(&stats->freed_count, stats->freed_count + count);
+    tm_store(&stats->freed_size, stats->freed_size + size);
+}
+
+/* For counting anew: nothing of any stack is live. Totals stay. No other thread may be running. */
 void tm_stats_recount(uint64_t generation);
-void tm_stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation);
 
 #endif

@@ -8,15 +8,17 @@
 
 #include "../data.h"
 #include "../layout.h"
+#include "memo.h"
 #include "region.h"
 
 /* What belongs to a slot and is nobody else's business. Passed on with the slot. */
 struct tm_thread_private {
     uint32_t *frames;  /* room for TM_OPERATION_LEVELS walks, private memory */
     uint32_t capacity; /* frames of one walk */
-    uint32_t reserved;
+    uint32_t limit;    /* of the tracebacks that memos holds */
     uint64_t folded; /* what the root's `current` contains of the slot's counters, in folded_generation */
     uint64_t folded_generation;
+    struct tm_memo memos[TM_OPERATION_LEVELS];
 };
 
 /* The region; NULL before tm_threads_init(). */

@@ -12,7 +12,7 @@
 #define TABLE_BITS_MAX    26
 
 static struct tm_rule_table *current_table;
-static uint64_t current_generation = 1;
+uint64_t tm_rules_generation = 1;
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Rules
@@ -228,7 +228,7 @@ struct tm_rules tm_rules_open(void)
 {
     return (struct tm_rules){
         .table = __atomic_load_n(&current_table, __ATOMIC_ACQUIRE),
-        .generation = __atomic_load_n(&current_generation, __ATOMIC_ACQUIRE) << TM_RULE_GENERATION_SHIFT,
+        .generation = __atomic_load_n(&tm_rules_generation, __ATOMIC_ACQUIRE) << TM_RULE_GENERATION_SHIFT,
     };
 }
 
@@ -243,7 +243,7 @@ static void values_clear(void)
 
 void tm_rules_forget(void)
 {
-    uint64_t generation = __atomic_add_fetch(&current_generation, 1, __ATOMIC_ACQ_REL);
+    uint64_t generation = __atomic_add_fetch(&tm_rules_generation, 1, __ATOMIC_ACQ_REL);
     if ((generation & TM_RULE_GENERATION_MASK) == 0) {
         values_clear();
     }

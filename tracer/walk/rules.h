@@ -61,6 +61,9 @@ struct tm_rules {
     uint64_t generation;               /* as it stands in values: shifted */
 };
 
+/* How often rules were forgotten, from 1. Values hold its low bits. */
+extern uint64_t tm_rules_generation __attribute__((visibility("hidden")));
+
 bool tm_rules_init(void);
 struct tm_rules tm_rules_open(void);
 void tm_rules_forget(void);

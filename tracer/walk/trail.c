@@ -10,7 +10,7 @@
 #define CAPACITY_FIRST 128
 
 /* Deeper stacks are walked in full. */
-#define CAPACITY_MAX 65536
+#define CAPACITY_MAX 32768
 
 /* Words that one state adds at most: those of a realigned frame. */
 #define CHECKS_OF_STATE 3
@@ -38,10 +38,7 @@ struct hike {
 
 enum advance { ADVANCED, ENDED, LEFT /* not a plain call */ };
 
-static inline uintptr_t word_at(uintptr_t address)
-{
-    return *(const volatile uintptr_t *)address;
-}
+#define word_at tm_trail_word
 
 static inline uint64_t hash_step(uint64_t hash, uint32_t frame)
 {
@@ -66,10 +63,12 @@ static bool trail_grow(struct tm_trail *trail)
         return false;
     }
     struct tm_trail old = *trail;
-    trail->count = 0;
+    trail->count = trail->capacity = 0; /* should a signal handler longjmp away here */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     trail->states = (struct tm_trail_state *)memory;
     trail->checks = (struct tm_trail_check *)(memory + states);
     trail->fresh = (struct tm_trail_fresh *)(memory + states + checks);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     trail->capacity = capacity;
     if (old.capacity) {
         memcpy(trail->fresh, old.fresh, old.capacity * sizeof(struct tm_trail_fresh));
@@ -151,26 +150,19 @@ static inline enum advance advance(struct hike *hike, uint64_t rule)
  * What is kept
  */
 
-/* The first state, from `index` on outwards, whose words have changed; -1 = all are what they were. The words
- * are read in the order in which a walk would: each is a walk's next one only if those before are the same.
- */
+/* The first state, from `index` on outwards, whose words have changed; -1 = all are what they were. */
 static inline int64_t state_changed(const struct tm_trail *trail, int64_t index)
 {
-    const struct tm_trail_check *checks = trail->checks;
-    for (int64_t i = (int64_t)trail->states[index].checks - 1; i >= 0; i--) {
-        if (__builtin_expect(word_at(checks[i].address) != checks[i].value, false)) {
-            while (index > 0 && trail->states[index - 1].checks > i) {
-                index--;
-            }
-            return index;
-        }
+    int64_t check = tm_trail_check_changed(trail->checks, trail->states[index].checks);
+    while (check >= 0 && index > 0 && trail->states[index - 1].checks > check) {
+        index--;
     }
-    return -1;
+    return check < 0 ? -1 : index;
 }
 
 static inline bool state_is(const struct tm_trail_state *state, const struct hike *hike)
 {
-    return state->sp == hike->sp && state->pc == hike->pc && (!state->needs_bp || state->bp == hike->bp);
+    return tm_trail_state_is(state, hike->pc, hike->sp, hike->bp);
 }
 
 static void check_add(struct tm_trail *trail, uint32_t *count, uintptr_t address)
@@ -299,6 +291,7 @@ static bool has_room(const struct hike *hike)
 
 bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start)
 {
+    uint64_t generation = __atomic_load_n(&tm_rules_generation, __ATOMIC_ACQUIRE);
     struct hike hike = {
         .trail = trail,
         .rules = tm_rules_open(),
@@ -308,9 +301,9 @@ bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start)
         .bp = start->bp,
         .matched = -1,
     };
-    if (__builtin_expect(trail->generation != hike.rules.generation, false)) {
+    if (__builtin_expect(trail->generation != generation, false)) {
         trail->count = 0;
-        trail->generation = hike.rules.generation;
+        trail->generation = generation;
     }
     if (!hike.rules.table || !tm_window_cover(&hike.window, start->sp - sizeof(uintptr_t), start->sp)) {
         return false;

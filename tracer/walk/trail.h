@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "../unwind.h"
+#include "rules.h"
 
 /* A word that the rest of a walk depends on. */
 struct tm_trail_check {
@@ -50,11 +51,11 @@ struct tm_trail {
     uintptr_t low, high; /* the stack as far as it is known to be mapped */
 };
 
-/* Walks; true when the trail then holds the whole stack. False where it must be walked in full. */
-bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start);
-
 /* Forgets the walk: the stack is another thread's, or a signal handler left a walk half-way. */
 void tm_trail_reset(struct tm_trail *trail);
+
+/* Walks; true when the trail then holds the whole stack. False where it must be walked in full. */
+bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start);
 
 /* Ids of the most recent frames, most recent first, at most `limit`; returns how many. */
 uint32_t tm_trail_frames(const struct tm_trail *trail, uint32_t *frames, uint32_t limit);
@@ -62,6 +63,30 @@ uint32_t tm_trail_frames(const struct tm_trail *trail, uint32_t *frames, uint32_
 static inline struct tm_trail_state *tm_trail_top(const struct tm_trail *trail)
 {
     return &trail->states[trail->count - 1];
+}
+
+static inline uintptr_t tm_trail_word(uintptr_t address)
+{
+    return *(const volatile uintptr_t *)address;
+}
+
+static inline bool tm_trail_state_is(const struct tm_trail_state *state, uintptr_t pc, uintptr_t sp, uintptr_t bp)
+{
+    return state->sp == sp && state->pc == pc && (!state->needs_bp || state->bp == bp);
+}
+
+/* The last of these words that is not what it was; -1 = none. They are read in the order in which a walk would:
+ * each is a walk's next one only if those before are the same. */
+static inline int64_t tm_trail_check_changed(const struct tm_trail_check *checks, uint32_t count)
+{
+    const struct tm_trail_check *check = checks + count;
+    while (check != checks) {
+        check--;
+        if (__builtin_expect(tm_trail_word(check->address) != check->value, false)) {
+            return check - checks;
+        }
+    }
+    return -1;
 }
 
 #endif
