@@ -3,11 +3,11 @@
 #include "root.h"
 #include "stacks.h"
 
-#define ENTRIES_FIRST 256
+#define ENTRIES_FIRST 512
 
-/* 1 MiB by hash. Beyond that a memo forgets, and asks the tables again. */
+/* 512 KiB. Beyond that a memo forgets, and asks the tables again. */
 #define BY_HASH_MAX  65536
-#define BY_STACK_MAX (UINT32_C(1) << 28)
+#define BY_STACK_MAX (UINT32_C(1) << 25)
 
 /* After so many walks that were kept for nothing, one of KEPT_SELDOM is kept. One that was of use makes up for
  * RECALL_WORTH others: to keep one costs a fraction of what a walk does. */
@@ -18,17 +18,13 @@
 /* ---------------------------------------------------------------------------------------------------------------
  * Tables
  */
-static size_t table_bytes(uint32_t entries, size_t size)
-{
-    return (size_t)entries * size;
-}
 
-/* Larger entries, or the first ones, all empty; false when out of memory. */
+/* Twice as many entries, or the first ones, all empty; false when out of memory. */
 static bool table_grow(struct tm_memo_table *table, size_t size, uint32_t most, struct tm_memo_table *ret_old)
 {
     *ret_old = *table;
-    uint64_t entries = table->mask ? ((uint64_t)table->mask + 1) * 4 : ENTRIES_FIRST;
-    void *memory = entries <= most ? tm_private_allocate(table_bytes((uint32_t)entries, size)) : NULL;
+    uint64_t entries = table->mask ? ((uint64_t)table->mask + 1) * 2 : ENTRIES_FIRST;
+    void *memory = entries <= most ? tm_private_allocate((size_t)entries * size) : NULL;
     if (!memory) {
         return false;
     }
@@ -39,14 +35,14 @@ static bool table_grow(struct tm_memo_table *table, size_t size, uint32_t most, 
 static void table_free(const struct tm_memo_table *table, size_t size)
 {
     if (table->mask) {
-        tm_private_free(table->entries, table_bytes(table->mask + 1, size));
+        tm_private_free(table->entries, ((size_t)table->mask + 1) * size);
     }
 }
 
 static void table_clear(struct tm_memo_table *table, size_t size)
 {
     if (table->used) {
-        __builtin_memset(table->entries, 0, table_bytes(table->mask + 1, size));
+        __builtin_memset(table->entries, 0, ((size_t)table->mask + 1) * size);
         table->used = 0;
     }
 }
@@ -66,54 +62,58 @@ static void busy_end(struct tm_memo *memo)
 
 static bool table_is_full(const struct tm_memo_table *table)
 {
-    return table->used * UINT64_C(2) >= table->mask;
+    return table->used * UINT64_C(4) >= table->mask * UINT64_C(3);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Stacks by hash
  */
-static void hash_put(struct tm_memo_table *table, uint64_t hash, tm_known known)
+static void hash_put(struct tm_memo_table *table, uint64_t entry, uint64_t hash)
 {
-    struct tm_memo_entry *entries = table->entries;
-    uint32_t i = (uint32_t)(hash >> 32);
-    while (entries[i & table->mask].known) {
+    uint64_t *entries = table->entries;
+    uint64_t i = hash;
+    while (entries[i & table->mask]) {
         i++;
     }
-    entries[i & table->mask] = (struct tm_memo_entry){hash, known};
+    entries[i & table->mask] = entry;
     table->used++;
 }
 
-static void hash_add(struct tm_memo *memo, uint64_t hash, tm_known known)
+/* The low bits of the hash, which are the place, are not in the entry: growing begins anew. */
+static void hash_make_room(struct tm_memo_table *table)
+{
+    struct tm_memo_table old;
+    if (table_grow(table, sizeof(uint64_t), BY_HASH_MAX, &old)) {
+        table_free(&old, sizeof(uint64_t));
+    } else {
+        table_clear(table, sizeof(uint64_t));
+    }
+}
+
+static void hash_add(struct tm_memo *memo, uint64_t hash, uint32_t value)
 {
     struct tm_memo_table *table = &memo->by_hash;
+    if (value == 0 || value > TM_MEMO_VALUE_MASK) {
+        return;
+    }
     busy_begin(memo);
     if (table_is_full(table)) {
-        struct tm_memo_table old;
-        if (!table_grow(table, sizeof(struct tm_memo_entry), BY_HASH_MAX, &old)) {
-            table_clear(table, sizeof(struct tm_memo_entry));
-        } else {
-            const struct tm_memo_entry *entries = old.entries;
-            for (uint32_t i = 0; old.mask && i <= old.mask; i++) {
-                if (entries[i].known) {
-                    hash_put(table, entries[i].hash, entries[i].known);
-                }
-            }
-            table_free(&old, sizeof(struct tm_memo_entry));
-        }
+        hash_make_room(table);
     }
     if (table->mask) {
-        hash_put(table, hash, known);
+        hash_put(table, (hash & ~(uint64_t)TM_MEMO_VALUE_MASK) | value, hash);
     }
     busy_end(memo);
 }
 
-static inline tm_known hash_find(const struct tm_memo_table *table, uint64_t hash)
+/* The value; 0 = none. */
+static inline uint32_t hash_find(const struct tm_memo_table *table, uint64_t hash)
 {
-    const struct tm_memo_entry *entries = table->entries;
-    for (uint32_t i = (uint32_t)(hash >> 32); TM_LIKELY(table->mask); i++) {
-        const struct tm_memo_entry *entry = &entries[i & table->mask];
-        if (TM_LIKELY(entry->hash == hash) || entry->known == 0) {
-            return entry->known;
+    const uint64_t *entries = table->entries;
+    for (uint64_t i = hash; TM_LIKELY(table->mask); i++) {
+        uint64_t entry = entries[i & table->mask];
+        if (TM_LIKELY((entry ^ hash) <= TM_MEMO_VALUE_MASK) || entry == 0) {
+            return (uint32_t)entry & TM_MEMO_VALUE_MASK;
         }
     }
     return 0;
@@ -122,15 +122,15 @@ static inline tm_known hash_find(const struct tm_memo_table *table, uint64_t has
 /* ---------------------------------------------------------------------------------------------------------------
  * Counters by stack
  */
-static void stats_put(struct tm_memo_table *table, struct tm_stack_stats *stats)
+static void stats_put(struct tm_memo_table *table, uint32_t record)
 {
-    uint64_t hash = tm_memo_stack_hash(stats->stack);
-    uint64_t *entries = table->entries;
-    uint32_t i = (uint32_t)(hash >> 32);
+    uint32_t hash = tm_memo_stack_hash(tm_stats_at(record)->stack);
+    uint32_t *entries = table->entries;
+    uint32_t i = hash;
     while (entries[i & table->mask]) {
         i++;
     }
-    entries[i & table->mask] = (uintptr_t)stats | (hash & 0xffff) << TM_MEMO_ADDRESS_BITS;
+    entries[i & table->mask] = record | (hash & ~TM_MEMO_VALUE_MASK);
     table->used++;
 }
 
@@ -140,44 +140,55 @@ static bool stats_make_room(struct tm_memo_table *table)
     if (!table_is_full(table)) {
         return true;
     }
-    if (!table_grow(table, sizeof(uint64_t), BY_STACK_MAX, &old)) {
+    if (!table_grow(table, sizeof(uint32_t), BY_STACK_MAX, &old)) {
         return table->used < table->mask; /* one entry stays empty, for searches to end */
     }
-    const uint64_t *entries = old.entries;
+    const uint32_t *entries = old.entries;
     for (uint32_t i = 0; old.mask && i <= old.mask; i++) {
-        uint64_t address = entries[i] & ((UINT64_C(1) << TM_MEMO_ADDRESS_BITS) - 1);
-        if (address) {
-            stats_put(table, (struct tm_stack_stats *)(uintptr_t)address);
+        if (entries[i]) {
+            stats_put(table, entries[i] & TM_MEMO_VALUE_MASK);
         }
     }
-    table_free(&old, sizeof(uint64_t));
+    table_free(&old, sizeof(uint32_t));
     return true;
 }
 
-struct tm_stack_stats *tm_memo_stats_add(struct tm_memo *memo, uint32_t stack)
+uint32_t tm_memo_record_add(struct tm_memo *memo, uint32_t stack)
 {
-    struct tm_stack_stats *stats = NULL;
     if (!(tm_root->features & TM_FEATURE_STATS)) {
-        return NULL;
+        return 0;
     }
     busy_begin(memo);
-    if (stats_make_room(&memo->by_stack)) {
-        stats = tm_stats_take(&memo->run, stack);
-    }
-    if (stats) {
-        stats_put(&memo->by_stack, stats);
+    uint32_t record = stats_make_room(&memo->by_stack) ? tm_stats_take(&memo->run, stack) : 0;
+    if (record) {
+        stats_put(&memo->by_stack, record);
     }
     busy_end(memo);
-    return stats;
+    return record;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Walking
  */
-static tm_known known_make(struct tm_memo *memo, uint32_t stack)
+static tm_known known_of_stack(uint32_t stack)
 {
-    struct tm_stack_stats *stats = tm_memo_stats(memo, stack);
-    return stats ? (uintptr_t)stats : (tm_known)stack << 1 | 1;
+    return (tm_known)stack << 1 | 1;
+}
+
+/* *ret_value: what stands for it by hash; 0 = it is not remembered, for want of memory for its counters. */
+static tm_known known_make(struct tm_memo *memo, uint32_t stack, uint32_t *ret_value)
+{
+    if (!(tm_root->features & TM_FEATURE_STATS)) {
+        *ret_value = stack;
+        return known_of_stack(stack);
+    }
+    *ret_value = tm_memo_record(memo, stack);
+    return *ret_value ? (uintptr_t)tm_stats_at(*ret_value) : known_of_stack(stack);
+}
+
+static tm_known known_of_value(uint32_t value)
+{
+    return tm_root->features & TM_FEATURE_STATS ? (uintptr_t)tm_stats_at(value) : known_of_stack(value);
 }
 
 /* Position of the oldest frame that a stack holds, from 1 for the outermost of all. */
@@ -238,11 +249,13 @@ static tm_known trail_known(struct tm_memo *memo, uint32_t *frames, uint32_t lim
 {
     struct tm_trail *trail = &memo->trail;
     struct tm_trail_state *top = tm_trail_top(trail);
-    tm_known known = hash_find(&memo->by_hash, top->hash);
-    if (TM_UNLIKELY(!known)) {
-        uint32_t stack = trail_intern(trail, frames, limit);
-        known = known_make(memo, stack);
-        hash_add(memo, top->hash, known);
+    uint32_t value = hash_find(&memo->by_hash, top->hash);
+    tm_known known;
+    if (TM_LIKELY(value)) {
+        known = known_of_value(value);
+    } else {
+        known = known_make(memo, trail_intern(trail, frames, limit), &value);
+        hash_add(memo, top->hash, value);
     }
     top->known = known;
     uint32_t stack = tm_known_stack(known);
@@ -256,6 +269,7 @@ static tm_known walk_in_full(struct tm_memo *memo, const struct tm_walk_start *c
                              uint32_t limit)
 {
     bool added;
+    uint32_t value;
     struct tm_walk walk = {.frames = frames, .limit = limit};
     tm_unwind(caller, &walk);
     struct tm_traceback traceback = {
@@ -264,7 +278,7 @@ static tm_known walk_in_full(struct tm_memo *memo, const struct tm_walk_start *c
         .total_nframe = walk.flags & TM_STACK_NO_DEPTH ? 0 : (uint16_t)walk.total,
         .flags = walk.flags,
     };
-    return known_make(memo, tm_stack_intern(&traceback, &added));
+    return known_make(memo, tm_stack_intern(&traceback, &added), &value);
 }
 
 /* Makes the kept walks those of this generation, none at first; false when there is no memory for them. */
@@ -312,7 +326,7 @@ static void walk_keep(struct tm_memo *memo, const struct tm_walk_start *caller)
 /* Hashes say nothing of the limit, nor of code that was replaced. */
 static void hashes_forget(struct tm_memo *memo, uint32_t limit)
 {
-    table_clear(&memo->by_hash, sizeof(struct tm_memo_entry));
+    table_clear(&memo->by_hash, sizeof(uint64_t));
     memo->limit = limit;
     memo->generation = memo->trail.generation;
 }

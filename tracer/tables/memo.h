@@ -16,18 +16,19 @@
 /* A stack: the address of its counters here; without counters, its id << 1 | 1. 0 = none. */
 typedef uint64_t tm_known;
 
-/* A hash as the walk computes it, and the stack that it stands for. */
-struct tm_memo_entry {
-    uint64_t hash;
-    tm_known known;
-};
-
-/* Open-addressed; grows up to a bound, then it is emptied. */
+/* Open-addressed, of dense entries: that these are in the processor's cache is what counts. A value is the number
+ * of a record in STATS or, without counters, a stack id; larger ones are not remembered.
+ *   by hash   uint64_t: bits 24..63 those of the walk's hash, 0..23 the value
+ *   by stack  uint32_t: bits 24..31 of a hash of the stack id, 0..23 the number of its record
+ * 0 = empty. That two stacks of one thread are taken for one has, at the bound of 65,536 entries, a chance of less
+ * than 2^32 / 2^57. */
 struct tm_memo_table {
     void *entries;
     uint32_t mask; /* entries - 1; 0 = no memory yet */
     uint32_t used;
 };
+
+#define TM_MEMO_VALUE_MASK UINT32_C(0xffffff)
 
 /* Words of a stack that a recalled walk compares at most: deeper stacks are walked. */
 #define TM_MEMO_CHECKS 96
@@ -53,8 +54,8 @@ struct tm_memo {
     uint32_t wasted;            /* walks put there that were never recalled, about */
     uint32_t seldom;            /* walks since it was found that few are worth it */
     struct tm_trail trail;
-    struct tm_memo_table by_hash;  /* struct tm_memo_entry */
-    struct tm_memo_table by_stack; /* addresses of counters, in the high bits a tag of the stack id */
+    struct tm_memo_table by_hash;
+    struct tm_memo_table by_stack;
     struct tm_stats_run run;
     uint64_t generation; /* of the rules, for by_hash */
     uint32_t limit;      /* of tracebacks, for by_hash */
@@ -72,8 +73,8 @@ void tm_memo_forget_walks(struct tm_memo *memo);
 /* The level was left in the middle of an operation. */
 void tm_memo_recover(struct tm_memo *memo);
 
-/* The rest of tm_memo_stats(). */
-struct tm_stack_stats *tm_memo_stats_add(struct tm_memo *memo, uint32_t stack);
+/* The rest of tm_memo_record(). */
+uint32_t tm_memo_record_add(struct tm_memo *memo, uint32_t stack);
 
 static inline uint32_t tm_known_stack(tm_known known)
 {
@@ -106,33 +107,37 @@ TM_HOT tm_known tm_memo_recall(const struct tm_memo *memo, const struct tm_walk_
     return walk->known;
 }
 
-#define TM_MEMO_ADDRESS_BITS 48
-
-static inline uint64_t tm_memo_stack_hash(uint32_t stack)
+static inline uint32_t tm_memo_stack_hash(uint32_t stack)
 {
-    return stack * UINT64_C(0x9e3779b97f4a7c15);
+    uint32_t hash = stack * UINT32_C(0x9e3779b1);
+    return hash ^ hash >> 15;
 }
 
-/* Counters of a stack in this memo; NULL when there is no memory for them or none are kept. */
-static inline struct tm_stack_stats *tm_memo_stats(struct tm_memo *memo, uint32_t stack)
+/* Number of the record of a stack in this memo; 0 when there is no memory for one or none are kept. */
+static inline uint32_t tm_memo_record(struct tm_memo *memo, uint32_t stack)
 {
     const struct tm_memo_table *table = &memo->by_stack;
-    const uint64_t *entries = table->entries;
-    uint64_t hash = tm_memo_stack_hash(stack);
-    for (uint32_t i = (uint32_t)(hash >> 32); TM_LIKELY(table->mask); i++) {
-        uint64_t entry = entries[i & table->mask];
+    const uint32_t *entries = table->entries;
+    uint32_t hash = tm_memo_stack_hash(stack);
+    for (uint32_t i = hash; TM_LIKELY(table->mask); i++) {
+        uint32_t entry = entries[i & table->mask];
         if (TM_UNLIKELY(entry == 0)) {
             break;
         }
-        if (((entry >> TM_MEMO_ADDRESS_BITS) ^ (hash & 0xffff)) == 0) {
-            struct tm_stack_stats *stats =
-                (struct tm_stack_stats *)(uintptr_t)(entry & ((UINT64_C(1) << TM_MEMO_ADDRESS_BITS) - 1));
-            if (TM_LIKELY(stats->stack == stack)) {
-                return stats;
+        if (TM_LIKELY(((entry ^ hash) & ~TM_MEMO_VALUE_MASK) == 0)) {
+            if (TM_LIKELY(tm_stats_at(entry & TM_MEMO_VALUE_MASK)->stack == stack)) {
+                return entry & TM_MEMO_VALUE_MASK;
             }
         }
     }
-    return tm_memo_stats_add(memo, stack);
+    return tm_memo_record_add(memo, stack);
+}
+
+/* Counters of a stack in this memo; NULL when there are none. */
+static inline struct tm_stack_stats *tm_memo_stats(struct tm_memo *memo, uint32_t stack)
+{
+    uint32_t record = tm_memo_record(memo, stack);
+    return TM_LIKELY(record) ? tm_stats_at(record) : NULL;
 }
 
 #endif

@@ -5,7 +5,7 @@
 #define SEGMENT_SHIFT 9
 #define RUN           64 /* 4 KiB */
 
-static struct tm_region *records;
+struct tm_region *tm_stats_region;
 
 bool tm_stats_init(void)
 {
@@ -14,25 +14,26 @@ bool tm_stats_init(void)
         .element_size = sizeof(struct tm_stack_stats),
         .segment_shift = SEGMENT_SHIFT,
         .directory_bits = 7,
-        .middle_bits = 10,
+        .middle_bits = 8,
+        .count = RUN, /* number 0 is none */
     };
-    records = tm_region_create(&shape);
-    return records != NULL;
+    tm_stats_region = tm_region_create(&shape);
+    return tm_stats_region != NULL;
 }
 
-struct tm_stack_stats *tm_stats_take(struct tm_stats_run *run, uint32_t stack)
+uint32_t tm_stats_take(struct tm_stats_run *run, uint32_t stack)
 {
     if (run->next == run->end) {
-        uint64_t first = records ? tm_region_take(records, RUN) : TM_REGION_FULL;
+        uint64_t first = tm_stats_region ? tm_region_take(tm_stats_region, RUN) : TM_REGION_FULL;
         if (first == TM_REGION_FULL) {
-            return NULL;
+            return 0;
         }
         run->next = first;
         run->end = first + RUN;
     }
-    struct tm_stack_stats *stats = tm_region_find(records, run->next++);
-    tm_publish(&stats->stack, stack);
-    return stats;
+    uint32_t number = (uint32_t)run->next++;
+    tm_publish(&tm_stats_at(number)->stack, stack);
+    return number;
 }
 
 /* The stack held nothing when the epoch began. */
@@ -64,8 +65,8 @@ void tm_stats_keep_peak(struct tm_stack_stats *stats, uint64_t epoch)
 
 void tm_stats_recount(uint64_t generation)
 {
-    for (uint64_t i = 0; records && i < tm_load(&records->count); i++) {
-        struct tm_stack_stats *stats = tm_region_find(records, i);
+    for (uint64_t i = 0; tm_stats_region && i < tm_load(&tm_stats_region->count); i++) {
+        struct tm_stack_stats *stats = tm_region_find(tm_stats_region, i);
         if (stats && stats->generation == (uint32_t)generation) {
             stats->freed_count = stats->allocated_count;
             stats->freed_size = stats->allocated_size;

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "../atomics.h"
+#include "../data.h"
 #include "../layout.h"
+#include "region.h"
 
 /* Records that a slot has taken and not used yet. */
 struct tm_stats_run {
@@ -19,11 +21,20 @@ struct tm_stats_run {
     uint64_t end;
 };
 
+/* NULL while counters are not kept. */
+TM_DATA struct tm_region *tm_stats_region;
+
 /* Makes the region. Without this call nothing is counted. */
 bool tm_stats_init(void);
 
-/* A record for this stack; NULL when counters are not kept or out of memory. */
-struct tm_stack_stats *tm_stats_take(struct tm_stats_run *run, uint32_t stack);
+/* Number of a record for this stack; 0 when counters are not kept or out of memory. */
+uint32_t tm_stats_take(struct tm_stats_run *run, uint32_t stack);
+
+/* A record that was taken. */
+static inline struct tm_stack_stats *tm_stats_at(uint32_t number)
+{
+    return tm_region_find(tm_stats_region, number);
+}
 
 /* The rest of tm_stats_turn(). */
 void tm_stats_begin(struct tm_stack_stats *stats, uint64_t generation, uint64_t epoch);
