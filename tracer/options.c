@@ -112,10 +112,8 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
 {
     struct span whole = {key.text, key.length + 1 + value.length};
     if (span_is(key, "sample")) {
-        if (!size_read(value, &options->sample)) {
-            return refuse(error, "not a size (a number, perhaps with K, M or G)", whole);
-        }
-        return options->sample == 0 || refuse(error, "sampling is not supported by this version", whole);
+        return size_read(value, &options->sample) ||
+               refuse(error, "not a size (a number, perhaps with K, M or G)", whole);
     }
     if (span_is(key, "freed")) {
         if (!number_read(value, &options->freed)) {
@@ -133,7 +131,7 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
                    : span_is(key, "mmap")  ? &options->mmap
                                            : NULL;
     if (!option) {
-        return refuse(error, "unknown key (detail, max, stats)", key);
+        return refuse(error, "unknown key (detail, max, sample, stats)", key);
     }
     if (!switch_read(value, option)) {
         return refuse(error, "the value must be 0 or 1", whole);

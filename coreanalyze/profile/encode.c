@@ -413,7 +413,7 @@ static uint32_t equals_hash(const void *array, uint32_t element)
     return equals_key_hash((const struct equals *)array + element);
 }
 
-static bool equals_add(struct equals_list *list, const struct equals *key)
+static bool equals_add(struct equals_list *list, const struct equals *key, uint64_t count)
 {
     static const struct ca_index_type type = {equals_equal, equals_hash};
     if (list->count == 0 || !equals_equal(list->items, list->last, key)) {
@@ -429,7 +429,7 @@ static bool equals_add(struct equals_list *list, const struct equals *key)
             ca_index_insert(&list->index, list->last, hash);
         }
     }
-    list->items[list->last].count++;
+    list->items[list->last].count += count;
     return true;
 }
 
@@ -470,7 +470,7 @@ static bool list_equals(struct encoder *encoder, struct equals_list *list, struc
         if (key.stack == UINT32_MAX) {
             return false;
         }
-        if (!equals_add(list, &key)) {
+        if (!equals_add(list, &key, ca_trace_weight(encoder->snapshot, &trace))) {
             return ca_fail_memory(ret_error);
         }
     }

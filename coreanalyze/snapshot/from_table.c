@@ -274,6 +274,7 @@ static bool read_trace(void *context, const struct ca_block *block)
 
 struct visit {
     const struct ca_trace_visitor *visitor;
+    uint64_t sample_bytes;
     bool failed;
 };
 
@@ -281,7 +282,8 @@ static bool visit_block(void *context, const struct ca_block *block)
 {
     struct visit *visit = context;
     struct ca_trace trace = trace_of(block);
-    visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, 1);
+    uint64_t count = ca_block_weight(visit->sample_bytes, block->size);
+    visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, count);
     return !visit->failed;
 }
 
@@ -289,7 +291,7 @@ static bool table_each_trace(struct ca_snapshot *snapshot, const struct ca_trace
                              struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
-    struct visit visit = {.visitor = visitor};
+    struct visit visit = {.visitor = visitor, .sample_bytes = resolver->table->root.sample_bytes};
     if (resolver->moment) {
         return ca_moment_refuse(SINGLE_BLOCKS, ret_error);
     }
@@ -405,14 +407,16 @@ static bool weigh_counters(struct table_resolver *resolver, enum ca_value value,
 /* By thread the blocks have to be looked at. */
 struct collector {
     struct weights *weights;
+    uint64_t sample_bytes;
     bool failed;
 };
 
 static bool collect_block(void *context, const struct ca_block *block)
 {
     struct collector *collector = context;
-    collector->failed =
-        !weights_add(collector->weights, block->stack, block->domain, block->thread, 1, block->size);
+    uint64_t count = ca_block_weight(collector->sample_bytes, block->size);
+    collector->failed = !weights_add(collector->weights, block->stack, block->domain, block->thread, count,
+                                     count * block->size);
     return !collector->failed;
 }
 
@@ -431,7 +435,7 @@ static int compare_weights(const void *a, const void *b)
 static bool weigh_threads(struct table_resolver *resolver, struct weights *weights,
                           struct ca_error **ret_error)
 {
-    struct collector collector = {.weights = weights};
+    struct collector collector = {.weights = weights, .sample_bytes = resolver->table->root.sample_bytes};
     if (!ca_table_each_block(resolver->table, collect_block, &collector, ret_error)) {
         return false;
     }

@@ -73,6 +73,15 @@ struct ca_snapshot {
     void *resolver_data;                /* the resolver's */
 };
 
+/* How many blocks a trace stands for: more than 1 only for the samples of a target. A file's traces, which
+ * have no address, are as many as were estimated. */
+static inline uint64_t ca_trace_weight(const struct ca_snapshot *snapshot, const struct ca_trace *trace)
+{
+    const struct ca_coverage *coverage =
+        snapshot->coverage_shared ? snapshot->coverage_shared : &snapshot->coverage;
+    return trace->address ? ca_block_weight(coverage->sample_bytes, trace->size) : 1;
+}
+
 /* Both in snapshot.c. Called once, before anything else was added: traceback ids 0..count-1 exist and are
  * unresolved. */
 bool ca_snapshot_reserve_tracebacks(struct ca_snapshot *snapshot, size_t count, struct ca_error **ret_error);

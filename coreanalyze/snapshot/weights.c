@@ -126,7 +126,8 @@ static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visit
         return snapshot->resolver->each_trace(snapshot, visitor, ret_error);
     }
     for (size_t i = 0; i < snapshot->trace_count; i++) {
-        if (!visitor->visit(visitor->context, &snapshot->traces[i], 1)) {
+        if (!visitor->visit(visitor->context, &snapshot->traces[i],
+                            ca_trace_weight(snapshot, &snapshot->traces[i]))) {
             return ca_fail_memory(ret_error);
         }
     }

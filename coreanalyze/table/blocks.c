@@ -153,7 +153,7 @@ struct walk {
 static bool walk_emit(struct walk *walk, struct ca_block block)
 {
     block.stack = ca_scan_stack(&walk->scan, block.stack);
-    walk->scan.blocks++;
+    walk->scan.blocks += ca_block_weight(walk->scan.table->root.sample_bytes, block.size);
     walk->ended = !walk->each(walk->context, &block);
     return !walk->ended;
 }

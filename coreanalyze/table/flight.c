@@ -31,10 +31,30 @@ static uint32_t entry_stack(uint64_t entry)
     return (uint32_t)(entry >> TM_LIVE_STACK_SHIFT) & TM_LIVE_STACK_MAX;
 }
 
-static void show_after(struct decision *decision, uint64_t allocated_size, bool freed, uint64_t freed_size)
+/* What the counters say of one block. */
+static void effect_allocated(const struct ca_table *table, struct effect *effect, uint64_t size)
+{
+    uint64_t weight = ca_block_weight(table->root.sample_bytes, size);
+    effect->allocated_count += weight;
+    effect->allocated_size += weight * size;
+}
+
+static void effect_freed(const struct ca_table *table, struct effect *effect, uint64_t size)
+{
+    uint64_t weight = ca_block_weight(table->root.sample_bytes, size);
+    effect->freed_count += weight;
+    effect->freed_size += weight * size;
+}
+
+static void show_after(const struct ca_table *table, struct decision *decision, uint64_t size, bool freed,
+                       uint64_t freed_size)
 {
     decision->shown.after = true;
-    decision->effect = (struct effect){1, allocated_size, freed, freed ? freed_size : 0};
+    decision->effect = (struct effect){0};
+    effect_allocated(table, &decision->effect, size);
+    if (freed) {
+        effect_freed(table, &decision->effect, freed_size);
+    }
 }
 
 static bool decide_allocate(struct ca_table *table, const struct tm_operation *operation,
@@ -47,7 +67,7 @@ static bool decide_allocate(struct ca_table *table, const struct tm_operation *o
         return false;
     }
     if (found) {
-        show_after(decision, block.size, false, 0);
+        show_after(table, decision, block.size, false, 0);
         decision->shown.ambiguous = block.stack != operation->stack || block.size != operation->size;
     }
     return true;
@@ -73,7 +93,7 @@ static bool decide_remove(struct ca_table *table, const struct tm_operation *ope
         uint64_t size = operation->code == TM_OPERATION_FREE && operation->entry
                             ? entry_size(operation->entry)
                             : operation->size;
-        decision->effect = (struct effect){.freed_count = 1, .freed_size = size};
+        effect_freed(table, &decision->effect, size);
     }
     return true;
 }
@@ -110,7 +130,7 @@ static bool decide_old_block(struct ca_table *table, const struct tm_operation *
     } else if (word != operation->entry) {
         /* Another thread was given the memory: this thread has its new block, and nobody knows where. */
         decision->shown.ambiguous = true;
-        decision->effect = (struct effect){.freed_count = 1, .freed_size = entry_size(operation->entry)};
+        effect_freed(table, &decision->effect, entry_size(operation->entry));
     }
     return true;
 }
@@ -133,7 +153,7 @@ static bool decide_reallocate(struct ca_table *table, const struct tm_operation 
         return false;
     }
     decision->shown.ambiguous = !known;
-    show_after(decision, block.size, known, old.size);
+    show_after(table, decision, block.size, known, old.size);
     return true;
 }
 
@@ -146,9 +166,9 @@ static bool decide_track(struct ca_table *table, const struct tm_operation *oper
         return false;
     }
     if (found && block.stack == operation->stack && block.size == operation->size) {
-        show_after(decision, block.size, replaces, operation->entry);
+        show_after(table, decision, block.size, replaces, operation->entry);
     } else if (!found && replaces) {
-        show_after(decision, operation->size, true, operation->entry);
+        show_after(table, decision, operation->size, true, operation->entry);
         add_overlay(decision, operation->domain, operation->address, operation->size, operation->stack);
     }
     return true;

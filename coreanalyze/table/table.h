@@ -34,6 +34,12 @@ struct ca_block {
     uint32_t domain, stack, thread;
 };
 
+/* How many blocks of its size a recorded one stands for: 1 unless only samples were recorded. */
+static inline uint64_t ca_block_weight(uint64_t sample_bytes, uint64_t size)
+{
+    return sample_bytes ? tm_sample_count(size, sample_bytes) : 1;
+}
+
 /* An operation that was under way. */
 struct ca_in_flight {
     uint32_t tid;

@@ -29,6 +29,32 @@ static void weigh_words(struct weighing *weighing, const uint64_t *words, size_t
     }
 }
 
+/* The same where a word stands for more than one block. */
+static void weigh_samples(struct weighing *weighing, const struct ca_region *region, const uint8_t *bytes,
+                          size_t count)
+{
+    struct ca_table *table = weighing->scan.table;
+    struct ca_live_rules rules = ca_live_rules(table, region);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word;
+        memcpy(&word, bytes + i * region->header.element_size, sizeof(word));
+        uint64_t size = word & TM_LIVE_SIZE_MASK;
+        if (!ca_word_is_live(&rules, word) || size == TM_LIVE_SIZE_WIDE) {
+            continue;
+        }
+        uint64_t weight = ca_block_weight(table->root.sample_bytes, size);
+        uint64_t before = weighing->scan.blocks;
+        weigh_words(weighing, &word, 1);
+        if (weighing->scan.blocks != before) {
+            struct ca_stack_weight *sums =
+                &weighing->weights[ca_word_stack(word) < table->stack_count ? ca_word_stack(word) : 1];
+            sums->count += weight - 1;
+            sums->size += (weight - 1) * size;
+            weighing->scan.blocks += weight - 1;
+        }
+    }
+}
+
 /* The hot loop of every `top` without counters: tens of millions of words, and no processor can guess which
  * are live. Those are picked out without a branch, some thousands at a time. */
 static bool weigh_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
@@ -40,6 +66,10 @@ static bool weigh_segment(void *context, const struct ca_region *region, uint64_
     struct ca_live_rules rules = ca_live_rules(weighing->scan.table, region);
     size_t stride = region->header.element_size;
     (void)index;
+    if (weighing->scan.table->root.sample_bytes) {
+        weigh_samples(weighing, region, bytes, count);
+        return true;
+    }
     for (size_t begin = 0; begin < count; begin += WORDS) {
         size_t end = count - begin < WORDS ? count : begin + WORDS, found = 0;
         for (size_t i = begin; i < end; i++) {
@@ -60,9 +90,10 @@ static void weigh_blocks(struct weighing *weighing, const struct ca_block *block
         if (domain == UINT32_MAX || blocks[i].domain == domain) {
             struct ca_stack_weight *weight =
                 &weighing->weights[ca_scan_stack(&weighing->scan, blocks[i].stack)];
-            weight->count++;
-            weight->size += blocks[i].size;
-            weighing->scan.blocks++;
+            uint64_t times = ca_block_weight(weighing->scan.table->root.sample_bytes, blocks[i].size);
+            weight->count += times;
+            weight->size += times * blocks[i].size;
+            weighing->scan.blocks += times;
         }
     }
 }
@@ -149,13 +180,15 @@ bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_sta
     for (size_t i = 0; domain != UINT32_MAX && i < internal->wide_count; i++) {
         const struct ca_block *block = &internal->wide[i];
         struct ca_stack_weight *weight = &weights[block->stack < table->stack_count ? block->stack : 1];
+        uint64_t times = ca_block_weight(table->root.sample_bytes, block->size);
+        uint64_t size = times * block->size;
         if (subtract && block->domain != 0) {
-            *ret_usable = *ret_usable && weight->count >= 1 && weight->size >= block->size;
-            weight->count--;
-            weight->size -= block->size;
+            *ret_usable = *ret_usable && weight->count >= times && weight->size >= size;
+            weight->count -= times;
+            weight->size -= size;
         } else if (!subtract && block->domain == domain) {
-            weight->count++;
-            weight->size += block->size;
+            weight->count += times;
+            weight->size += size;
         }
     }
     if (!*ret_usable) {

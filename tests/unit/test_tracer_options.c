@@ -28,6 +28,7 @@ static const struct good good[] = {
     {"1,max=18446744073709551615", {.nframe = 1, .stats = true, .max = UINT64_MAX}},
     {"1,max=1,max=2,detail=1,detail=0", {.nframe = 1, .stats = true, .max = 2}},
     {"1,sample=0,freed=0", {.nframe = 1, .stats = true}},
+    {"1,sample=512K", {.nframe = 1, .stats = true, .sample = 512 * KIB}},
 };
 
 START_TEST(good_texts)
@@ -42,7 +43,7 @@ START_TEST(good_texts)
     ck_assert_int_eq(options.detail, text->expected.detail);
     ck_assert_int_eq(options.stats, text->expected.stats);
     ck_assert_int_eq(options.mmap, text->expected.mmap);
-    ck_assert_uint_eq(options.sample, 0);
+    ck_assert_uint_eq(options.sample, text->expected.sample);
     ck_assert_uint_eq(options.freed, 0);
 }
 END_TEST
@@ -78,7 +79,7 @@ static const char *const bad[][2] = {
     {"25,max=1=2", "max=1=2"},
     {"25,max=18446744073709551616", "max=18446744073709551616"},
     {"25,max=18014398509481984K", "max=18014398509481984K"}, /* 2^64 */
-    {"25,sample=4K", "sample=4K"},
+    {"25,sample=4X", "sample=4X"},
     {"25,freed=9", "freed=9"},
 };
 

@@ -1,6 +1,7 @@
 /* The tracer's tables one by one: memory, regions, index, stacks, live words, wide entries, counters, field
  * table. */
 #include <check.h>
+#include <math.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -686,6 +687,26 @@ START_TEST(counters_begin_anew_with_a_generation)
 }
 END_TEST
 
+/* Against the formula, with the library's exp(). */
+START_TEST(samples_stand_for_whole_numbers)
+{
+    static const uint64_t means[] = {1, 2, 1000, 4096, 524288, UINT64_C(1) << 40};
+    for (size_t i = 0; i < sizeof(means) / sizeof(*means); i++) {
+        for (uint64_t size = 0; size < 2 * means[i]; size += size / 7 + 1) {
+            uint64_t n = tm_sample_count(size, means[i]);
+            double inverse = -1 / expm1(-(double)(size ? size : 1) / (double)means[i]);
+            if (size >= means[i]) {
+                ck_assert_uint_eq(n, 1);
+                continue;
+            }
+            ck_assert_double_ge((double)n, inverse * (1 - 1e-9) - 1e-4);
+            ck_assert_double_lt((double)n, inverse * (1 + 1e-9) + 1 + 1e-4);
+            ck_assert_double_eq_tol((double)tm_sample_inverse(size, means[i]) / 65536, inverse, 1e-4 + inverse * 1e-9);
+        }
+    }
+}
+END_TEST
+
 START_TEST(counters_of_many_stacks)
 {
     enum { STACKS = 20000 };
@@ -787,6 +808,7 @@ static Suite *tables_suite(void)
     tcase_add_test(counters, peak_is_kept_before_a_change);
     tcase_add_test(counters, counters_begin_anew_with_a_generation);
     tcase_add_test(counters, counters_of_many_stacks);
+    tcase_add_test(counters, samples_stand_for_whole_numbers);
     tcase_add_test(counters, slots_are_used_again);
     tcase_add_test(counters, room_for_walks);
     suite_add_tcase(suite, counters);

@@ -94,6 +94,20 @@ size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t capaci
     return depth;
 }
 
+static void record_remove(struct tm_call *call, unsigned domain, uintptr_t ptr)
+{
+    struct tm_block block;
+    call->stack = 0;
+    if (tm_block_find(domain, ptr, call->generation, &block)) {
+        tm_begin(call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
+        tm_totals_before_fall(call, block.size);
+        if (tm_block_remove(&block, call->generation)) {
+            tm_block_count_removed(call, &block);
+        }
+        tm_done(call);
+    }
+}
+
 /* The record before, if there is one, and the new one: the new one is there first where both can be. */
 static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr, size_t size)
 {
@@ -134,6 +148,11 @@ int tm_track(unsigned domain, uintptr_t ptr, size_t size)
         }
         return call.lost ? -1 : -2;
     }
+    if (tm_sample_bytes != 0 && !tm_sample_takes(size)) {
+        record_remove(&call, domain, ptr); /* what was there before */
+        tm_leave(&call);
+        return 0;
+    }
     tm_walk(&call, &caller);
     bool added = record_replace(&call, domain, ptr, size);
     tm_leave(&call);
@@ -155,15 +174,7 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
         }
         return call.lost ? 0 : -2;
     }
-    call.stack = 0;
-    if (tm_block_find(domain, ptr, call.generation, &block)) {
-        tm_begin(&call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
-        tm_totals_before_fall(&call, block.size);
-        if (tm_block_remove(&block, call.generation)) {
-            tm_block_count_removed(&call, &block);
-        }
-        tm_done(&call);
-    }
+    record_remove(&call, domain, ptr);
     tm_leave(&call);
     return 0;
 }

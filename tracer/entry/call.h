@@ -51,9 +51,24 @@ INLINE size_t least(size_t size)
     return size < tm_real_least ? tm_real_least : size;
 }
 
+/* Is a block of this size to be recorded? Asked once for each. */
+INLINE bool is_chosen(size_t size)
+{
+    return TM_LIKELY(tm_sample_bytes == 0) || tm_sample_takes(size);
+}
+
+/* May this block have a record? */
+INLINE bool may_have_record(const void *block)
+{
+    return TM_LIKELY(tm_sample_bytes == 0) || tm_sample_may_hold((uintptr_t)block);
+}
+
 /* Asks for a block and records it. */
 INLINE void *allocate(real_allocation *real, struct request *request, const struct tm_walk_start *caller)
 {
+    if (!is_chosen(request->size)) {
+        return real(request);
+    }
     struct tm_call call;
     if (TM_UNLIKELY(!tm_enter(&call, caller))) {
         void *block = real(request);
@@ -90,9 +105,14 @@ INLINE void release(real_release *real, const struct request *request, const str
     if (!block || TM_UNLIKELY(tm_early_owns(block)) || TM_UNLIKELY(!is_awake())) {
         return;
     }
-    __builtin_prefetch((const char *)block - sizeof(size_t)); /* libc's header: while the record is looked up */
+    __builtin_prefetch((const char *)block -
+                       sizeof(size_t)); /* libc's header: while the record is looked up */
     if (TM_UNLIKELY(tm_is_loader(caller->pc))) {
         tm_modules_check();
+    }
+    if (!may_have_record(block)) {
+        real(request);
+        return;
     }
     if (TM_UNLIKELY(!tm_enter(&call, caller))) {
         if (call.lost) {
@@ -107,6 +127,9 @@ INLINE void release(real_release *real, const struct request *request, const str
         tm_totals_before_fall(&call, record.size);
         if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
             tm_block_count_removed(&call, &record);
+        }
+        if (TM_UNLIKELY(tm_sample_bytes != 0)) {
+            tm_sample_unmark((uintptr_t)block);
         }
         tm_done(&call);
     }

@@ -238,10 +238,11 @@ static void *reallocate_lost(void *block, size_t size, bool lost, uint64_t gener
     return result;
 }
 
-/* A block that has a record. */
+/* A block that has a record. Without a stack in the call the new block gets none: it was not chosen. */
 static void *reallocate_recorded(struct tm_call *call, const struct tm_block *record, void *block,
                                  size_t size)
 {
+    bool keeps = call->stack != 0;
     tm_begin(call, TM_OPERATION_REALLOCATE, 0, (uintptr_t)block, size, record->word, 0);
     bool taken = tm_block_take_out(record, call->generation);
     void *result = real_realloc(block, size);
@@ -252,7 +253,7 @@ static void *reallocate_recorded(struct tm_call *call, const struct tm_block *re
         if (taken) {
             tm_block_put_back(record, call->generation);
         }
-    } else if (result && tm_block_add(call, (uintptr_t)result)) {
+    } else if (result && keeps && tm_block_add(call, (uintptr_t)result)) {
         tm_block_count_replaced(call, record);
         tm_block_drop(record);
     } else {
@@ -279,13 +280,26 @@ INLINE void *reallocate(void *block, size_t size, const struct tm_walk_start *ca
 {
     struct tm_call call;
     struct tm_block record;
+    bool chosen = is_chosen(size), may_be_recorded = may_have_record(block);
+    if (!chosen && !may_be_recorded) {
+        return real_realloc(block, size);
+    }
     if (TM_UNLIKELY(!tm_enter(&call, caller))) {
         return reallocate_lost(block, size, call.lost, call.generation);
     }
-    tm_walk(&call, caller);
-    void *result = tm_block_find(0, (uintptr_t)block, call.generation, &record)
-                       ? reallocate_recorded(&call, &record, block, size)
-                       : reallocate_unrecorded(&call, block, size);
+    call.stack = 0;
+    if (chosen) {
+        tm_walk(&call, caller);
+    }
+    void *result;
+    if (tm_block_find(0, (uintptr_t)block, call.generation, &record)) {
+        result = reallocate_recorded(&call, &record, block, size);
+        if (TM_UNLIKELY(tm_sample_bytes != 0) && (result || !size)) {
+            tm_sample_unmark((uintptr_t)block);
+        }
+    } else {
+        result = chosen ? reallocate_unrecorded(&call, block, size) : real_realloc(block, size);
+    }
     tm_leave(&call);
     return result;
 }

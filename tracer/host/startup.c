@@ -11,6 +11,7 @@
 #include "../entry/operators.h"
 #include "../options.h"
 #include "../record/operation.h"
+#include "../record/sample.h"
 #include "../record/totals.h"
 #include "../tables/modules.h"
 #include "../tables/root.h"
@@ -125,8 +126,10 @@ static void tracer_prepare(void)
     struct tm_options options;
     options_find(&options);
     struct tm_root_options root_options = {
-        .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0),
+        .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0) |
+                    (options.sample ? TM_FEATURE_SAMPLED : 0),
         .max_bytes = options.max,
+        .sample_bytes = options.sample,
     };
     tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
     tm_operators_find();
@@ -136,6 +139,7 @@ static void tracer_prepare(void)
     }
     allocator_find();
     tm_root_create(&root_options);
+    tm_sample_bytes = options.sample;
     tm_operation_init();
     pthread_atfork(NULL, NULL, after_fork_in_child);
     tm_local.level = 0;

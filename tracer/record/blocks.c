@@ -16,7 +16,7 @@ static bool wide_block(uint32_t domain, uintptr_t address, uint64_t generation, 
     if (!wide) {
         return false;
     }
-    *ret_block = (struct tm_block){ .wide = wide, .size = wide->size, .stack = wide->stack };
+    *ret_block = (struct tm_block){.wide = wide, .size = wide->size, .stack = wide->stack};
     return true;
 }
 
@@ -43,7 +43,7 @@ static bool stamp_now(const struct tm_call *call, struct stamp *stamp)
     if (TM_LIKELY((tm_root->features & TM_FEATURE_DETAIL) == 0)) {
         return false;
     }
-    struct timespec now = { 0, 0 };
+    struct timespec now = {0, 0};
     clock_gettime(CLOCK_REALTIME, &now);
     stamp->time = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
     stamp->order = tm_add(&last_order, 1) + 1;
@@ -57,7 +57,8 @@ static void cell_evict(const struct tm_call *call, uint64_t *cell, uint64_t word
 {
     tm_publish(cell, 0);
     tm_add(&tm_root->anomaly_count, 1);
-    tm_block_stats_removed(call, tm_live_stack(word), tm_live_size(word));
+    uint64_t weight = tm_sample_weight_of(tm_live_size(word));
+    tm_block_stats_removed(call, tm_live_stack(word), weight, tm_live_size(word));
     tm_remove_lost(tm_live_size(word), call->generation);
 }
 
@@ -101,7 +102,7 @@ bool tm_block_add_wide(const struct tm_call *call, uintptr_t address)
         tm_drop(operation->size);
         return false;
     }
-    struct stamp stamp = { 0, 0, 0 };
+    struct stamp stamp = {0, 0, 0};
     stamp_now(call, &stamp);
     wide->size = operation->size;
     wide->stack = operation->stack;
@@ -156,7 +157,8 @@ void tm_block_drop(const struct tm_block *block)
 static bool record_is(uint32_t domain, uint64_t address, uint64_t size, uint32_t stack, uint64_t generation)
 {
     struct tm_block block;
-    return address && tm_block_find(domain, address, generation, &block) && block.size == size && block.stack == stack;
+    return address && tm_block_find(domain, address, generation, &block) && block.size == size &&
+           block.stack == stack;
 }
 
 static bool operation_is_after(const struct tm_operation *operation, uint64_t generation)
@@ -170,7 +172,8 @@ static bool operation_is_after(const struct tm_operation *operation, uint64_t ge
     case TM_OPERATION_UNTRACK:
         return !tm_block_find(operation->domain, operation->address, generation, &block);
     case TM_OPERATION_TRACK:
-        return record_is(operation->domain, operation->address, operation->size, operation->stack, generation);
+        return record_is(operation->domain, operation->address, operation->size, operation->stack,
+                         generation);
     default:
         return false;
     }
@@ -207,10 +210,11 @@ static void operation_finish(struct tm_operation *operation, bool after)
     bool removes = operation->code == TM_OPERATION_FREE || operation->code == TM_OPERATION_UNTRACK ||
                    operation->code == TM_OPERATION_REALLOCATE || (operation->flags & TM_OPERATION_REPLACES);
     if (adds) {
-        tm_operation_count_added(operation);
+        tm_operation_count_added(operation, tm_sample_weight_of(operation->size));
     }
     if (removes) {
-        tm_operation_count_removed(operation, size_before(operation));
+        uint64_t size = size_before(operation);
+        tm_operation_count_removed(operation, tm_sample_weight_of(size), size);
     }
 }
 
@@ -248,16 +252,17 @@ bool tm_operation_settle(struct tm_operation *operation)
     return after;
 }
 
-/* The calling thread's counters take all that is live; others' may then be less than nothing, and the sums are
- * right. */
+/* The calling thread's counters take all that is live; others' may then be less than nothing, and the sums
+ * are right. */
 static void stats_recount_add(uint32_t stack, uint64_t size, uint64_t generation)
 {
     struct tm_local *local = &tm_local;
     struct tm_stack_stats *stats = local->private ? tm_memo_stats(&local->private->memos[0], stack) : NULL;
+    uint64_t weight = tm_sample_weight_of(size);
     if (stats) {
         tm_stats_turn(stats, generation, tm_load(&tm_root->peak_epoch));
-        stats->freed_count--;
-        stats->freed_size -= size;
+        stats->freed_count -= weight;
+        stats->freed_size -= weight * size;
     }
 }
 

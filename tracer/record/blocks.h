@@ -5,10 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "operation.h"
-#include "totals.h"
 #include "../tables/live.h"
 #include "../tables/wide.h"
+#include "operation.h"
+#include "sample.h"
+#include "totals.h"
 
 /* A record as it was found. */
 struct tm_block {
@@ -28,8 +29,7 @@ bool tm_block_add_wide(const struct tm_call *call, uintptr_t address);
 bool tm_block_remove_wide(const struct tm_block *block, uint64_t generation);
 
 /* The record of (domain, address), if there is one in this generation. */
-TM_HOT bool tm_block_find(uint32_t domain, uintptr_t address, uint64_t generation,
-                                 struct tm_block *ret_block)
+TM_HOT bool tm_block_find(uint32_t domain, uintptr_t address, uint64_t generation, struct tm_block *ret_block)
 {
     if (TM_LIKELY(domain == 0 && (address & 15) == 0 && address >> TM_LIVE_ADDRESS_BITS == 0)) {
         uint64_t *cell = tm_live_find(address);
@@ -65,6 +65,9 @@ TM_HOT bool tm_block_add(const struct tm_call *call, uintptr_t address)
     }
     tm_publish(&operation->new_address, address);
     tm_barrier();
+    if (TM_UNLIKELY(tm_sample_bytes != 0)) {
+        tm_sample_mark(address);
+    }
     if (TM_UNLIKELY(!cell)) {
         return tm_block_add_wide(call, address);
     }
@@ -103,54 +106,63 @@ void tm_block_drop(const struct tm_block *block);
  * falls by it, tm_totals_before_fall() was called before the tables said so.
  */
 
-TM_HOT void tm_block_stats_added(const struct tm_call *call)
+TM_HOT void tm_block_stats_added(const struct tm_call *call, uint64_t weight)
 {
     struct tm_stack_stats *stats = tm_known_stats(call->known);
     if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
-        tm_stats_add(stats, 1, call->operation->size, call->generation, tm_load(&tm_root->peak_epoch));
+        tm_stats_add(stats, weight, weight * call->operation->size, call->generation,
+                     tm_load(&tm_root->peak_epoch));
     }
 }
 
-TM_HOT void tm_block_stats_removed(const struct tm_call *call, uint32_t stack, uint64_t size)
+TM_HOT void tm_block_stats_removed(const struct tm_call *call, uint32_t stack, uint64_t weight, uint64_t size)
 {
     struct tm_stack_stats *stats = tm_memo_stats(&call->local->private->memos[call->level], stack);
     if (TM_LIKELY(stats && tm_load(&tm_root->generation) == call->generation)) {
-        tm_stats_remove(stats, 1, size, call->generation, tm_load(&tm_root->peak_epoch));
+        tm_stats_remove(stats, weight, weight * size, call->generation, tm_load(&tm_root->peak_epoch));
     }
 }
 
-static inline void tm_operation_count_added(struct tm_operation *operation)
+static inline void tm_operation_count_added(struct tm_operation *operation, uint64_t weight)
 {
-    tm_store(&operation->allocated_count, operation->before[0] + 1);
-    tm_store(&operation->allocated_size, operation->before[1] + operation->size);
+    tm_store(&operation->allocated_count, operation->before[0] + weight);
+    tm_store(&operation->allocated_size, operation->before[1] + weight * operation->size);
 }
 
-static inline void tm_operation_count_removed(struct tm_operation *operation, uint64_t size)
+static inline void tm_operation_count_removed(struct tm_operation *operation, uint64_t weight, uint64_t size)
 {
-    tm_store(&operation->freed_count, operation->before[2] + 1);
-    tm_store(&operation->freed_size, operation->before[3] + size);
+    tm_store(&operation->freed_count, operation->before[2] + weight);
+    tm_store(&operation->freed_size, operation->before[3] + weight * size);
 }
 
+/* The block that the call recorded: its address is in the operation. */
 TM_HOT void tm_block_count_added(const struct tm_call *call)
 {
-    tm_block_stats_added(call);
-    tm_operation_count_added(call->operation);
+    struct tm_operation *operation = call->operation;
+    uint64_t weight = tm_sample_weight_of(operation->size);
+    tm_block_stats_added(call, weight);
+    tm_operation_count_added(operation, weight);
     tm_totals_changed(call);
 }
 
+/* The block of the operation's address. */
 TM_HOT void tm_block_count_removed(const struct tm_call *call, const struct tm_block *block)
 {
-    tm_block_stats_removed(call, block->stack, block->size);
-    tm_operation_count_removed(call->operation, block->size);
+    uint64_t weight = tm_sample_weight_of(block->size);
+    tm_block_stats_removed(call, block->stack, weight, block->size);
+    tm_operation_count_removed(call->operation, weight, block->size);
     tm_totals_changed(call);
 }
 
 static inline void tm_block_count_replaced(const struct tm_call *call, const struct tm_block *block)
 {
-    tm_block_stats_removed(call, block->stack, block->size);
-    tm_block_stats_added(call);
-    tm_operation_count_removed(call->operation, block->size);
-    tm_operation_count_added(call->operation);
+    struct tm_operation *operation = call->operation;
+    uint64_t removed = tm_sample_weight_of(block->size);
+    uint64_t added = tm_sample_weight_of(operation->size);
+    tm_block_stats_removed(call, block->stack, removed, block->size);
+    tm_block_stats_added(call, added);
+    tm_operation_count_removed(operation, removed, block->size);
+    tm_operation_count_added(operation, added);
     tm_totals_changed(call);
 }
 
@@ -158,8 +170,8 @@ static inline void tm_block_count_replaced(const struct tm_call *call, const str
  * Settling
  */
 
-/* Ends an operation whose thread will not: as done where the tables contain it, else as never begun. True when
- * it may have stopped half-way through the counters of its stacks: they must be counted anew. */
+/* Ends an operation whose thread will not: as done where the tables contain it, else as never begun. True
+ * when it may have stopped half-way through the counters of its stacks: they must be counted anew. */
 bool tm_operation_settle(struct tm_operation *operation);
 
 /* Counts the live blocks of all stacks anew. No other thread may be running. */

@@ -89,11 +89,12 @@ static bool stack_has(const stack_t *stack, uintptr_t address)
     return address - (uintptr_t)stack->ss_sp < stack->ss_size;
 }
 
-/* Was the operation left by longjmp? It was, when the caller's frame that it noted is below the one that calls now: a
- * handler that interrupted it would be lower still. Stacks other than the one that is in use cannot be compared. */
+/* Was the operation left by longjmp? It was, when the caller's frame that it noted is below the one that
+ * calls now: a handler that interrupted it would be lower still. Stacks other than the one that is in use
+ * cannot be compared. */
 static bool operation_is_abandoned(const struct tm_operation *operation, uintptr_t sp)
 {
-    stack_t stack = { .ss_flags = SS_DISABLE };
+    stack_t stack = {.ss_flags = SS_DISABLE};
     tm_system(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0);
     bool has_alternate = (stack.ss_flags & SS_DISABLE) == 0;
     bool was_alternate = has_alternate && stack_has(&stack, operation->stack_pointer);
@@ -203,10 +204,11 @@ void tm_drop(uint64_t size)
 
 void tm_remove_lost(uint64_t size, uint64_t generation)
 {
+    uint64_t weight = tm_sample_weight_of(size);
     struct tm_operation *operation = &tm_thread_at(TM_THREAD_SPARE)->operations[0];
     if (tm_load(&operation->generation) == generation) {
-        tm_add(&operation->freed_count, 1);
-        tm_add(&operation->freed_size, size);
+        tm_add(&operation->freed_count, weight);
+        tm_add(&operation->freed_size, weight * size);
     }
 }
 

@@ -25,11 +25,13 @@
 struct tm_local {
     struct tm_thread *thread; /* its slot; NULL = none yet, or no more */
     struct tm_thread_private *private;
-    uint64_t index; /* of the slot */
-    uint32_t level; /* operations under way: 0, or more in a signal handler that interrupted one */
-    uint8_t rounds; /* how often the destructor of the thread has run */
-    bool ended;     /* after that: the slot is taken for one operation at a time */
-    bool nested;    /* operations of levels above 0 were completed */
+    uint64_t index;        /* of the slot */
+    uint32_t level;        /* operations under way: 0, or more in a signal handler that interrupted one */
+    uint8_t rounds;        /* how often the destructor of the thread has run */
+    bool ended;            /* after that: the slot is taken for one operation at a time */
+    bool nested;           /* operations of levels above 0 were completed */
+    uint64_t sample_left;  /* bytes to allocate until the next sample (sample.h) */
+    uint64_t sample_state; /* of the random numbers for it, 0 = none yet */
 };
 TM_DATA _Thread_local struct tm_local tm_local;
 

@@ -9,8 +9,8 @@
 #define BY_HASH_MAX  65536
 #define BY_STACK_MAX (UINT32_C(1) << 25)
 
-/* After so many walks that were kept for nothing, one of KEPT_SELDOM is kept. One that was of use makes up for
- * RECALL_WORTH others: to keep one costs a fraction of what a walk does. */
+/* After so many walks that were kept for nothing, one of KEPT_SELDOM is kept. One that was of use makes up
+ * for RECALL_WORTH others: to keep one costs a fraction of what a walk does. */
 #define WASTED_MOST  256
 #define KEPT_SELDOM  16
 #define RECALL_WORTH 8
@@ -198,8 +198,8 @@ static uint32_t oldest_of(uint32_t holder)
     return stack ? stack->total_nframe - tm_stack_depth(stack) + 1 : UINT32_MAX;
 }
 
-/* Finds a stack that holds the older frames of the trail, down to position `oldest`: of those that were met while
- * the same frames were there. */
+/* Finds a stack that holds the older frames of the trail, down to position `oldest`: of those that were met
+ * while the same frames were there. */
 static void parent_find(const struct tm_trail *trail, uint32_t oldest, struct tm_traceback *traceback)
 {
     for (uint32_t i = trail->kept; i >= oldest && i > 0; i--) {
@@ -295,8 +295,8 @@ static bool walks_begin(struct tm_memo *memo)
     return memo->walks;
 }
 
-/* Keeps the walk that the trail holds. A program whose stacks are all new would only pay for it: after a while
- * without use, few are kept. */
+/* Keeps the walk that the trail holds. A program whose stacks are all new would only pay for it: after a
+ * while without use, few are kept. */
 static void walk_keep(struct tm_memo *memo, const struct tm_walk_start *caller)
 {
     const struct tm_trail *trail = &memo->trail;
@@ -331,7 +331,8 @@ static void hashes_forget(struct tm_memo *memo, uint32_t limit)
     memo->generation = memo->trail.generation;
 }
 
-tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, uint32_t *frames, uint32_t limit)
+tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, uint32_t *frames,
+                      uint32_t limit)
 {
     struct tm_trail *trail = &memo->trail;
     if (TM_UNLIKELY(!tm_trail_walk(trail, caller))) {

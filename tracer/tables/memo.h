@@ -1,5 +1,5 @@
-/* memo.h: what a thread remembers of stacks, so that the next allocation or free of a known one touches memory
- * of its own only: its last walk, the stacks that it has met, and its counters of them.
+/* memo.h: what a thread remembers of stacks, so that the next allocation or free of a known one touches
+ * memory of its own only: its last walk, the stacks that it has met, and its counters of them.
  *
  * One for each level of operations: a signal handler that interrupts the tracer never sees one half-changed.
  * All of it is private memory that stays with the thread's slot.
@@ -16,12 +16,11 @@
 /* A stack: the address of its counters here; without counters, its id << 1 | 1. 0 = none. */
 typedef uint64_t tm_known;
 
-/* Open-addressed, of dense entries: that these are in the processor's cache is what counts. A value is the number
- * of a record in STATS or, without counters, a stack id; larger ones are not remembered.
- *   by hash   uint64_t: bits 24..63 those of the walk's hash, 0..23 the value
- *   by stack  uint32_t: bits 24..31 of a hash of the stack id, 0..23 the number of its record
- * 0 = empty. That two stacks of one thread are taken for one has, at the bound of 65,536 entries, a chance of less
- * than 2^32 / 2^57. */
+/* Open-addressed, of dense entries: that these are in the processor's cache is what counts. A value is the
+ * number of a record in STATS or, without counters, a stack id; larger ones are not remembered. by hash
+ * uint64_t: bits 24..63 those of the walk's hash, 0..23 the value by stack  uint32_t: bits 24..31 of a hash
+ * of the stack id, 0..23 the number of its record 0 = empty. That two stacks of one thread are taken for one
+ * has, at the bound of 65,536 entries, a chance of less than 2^32 / 2^57. */
 struct tm_memo_table {
     void *entries;
     uint32_t mask; /* entries - 1; 0 = no memory yet */
@@ -33,8 +32,8 @@ struct tm_memo_table {
 /* Words of a stack that a recalled walk compares at most: deeper stacks are walked. */
 #define TM_MEMO_CHECKS 96
 
-/* A whole walk as it was when the program last allocated in this place (pc) at this depth (sp): while the words
- * that it depends on are what they were, it is the same. trail.h says why that is exact. */
+/* A whole walk as it was when the program last allocated in this place (pc) at this depth (sp): while the
+ * words that it depends on are what they were, it is the same. trail.h says why that is exact. */
 struct tm_memo_walk {
     uintptr_t pc; /* 0 = none */
     uintptr_t sp;
@@ -64,10 +63,11 @@ struct tm_memo {
 
 /* Walks the stack of the hook's caller, when tm_memo_recall() fails; `frames` has room for `limit` ids. The
  * stack; never 0. */
-tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, uint32_t *frames, uint32_t limit);
+tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, uint32_t *frames,
+                      uint32_t limit);
 
-/* What was walked does not count any more: another thread has the slot, with another stack, or tracebacks have
- * another limit. */
+/* What was walked does not count any more: another thread has the slot, with another stack, or tracebacks
+ * have another limit. */
 void tm_memo_forget_walks(struct tm_memo *memo);
 
 /* The level was left in the middle of an operation. */

@@ -55,6 +55,7 @@ static void root_fill(struct tm_root *root, const struct tm_root_options *option
     root->start_time = tm_system_time();
     root->pid = tm_system_pid();
     root->features = options->features;
+    root->sample_bytes = options->sample_bytes;
     root->traceback_limit = 1;
     root->region_size = sizeof(struct tm_region);
     root->max_bytes = options->max_bytes;

@@ -17,15 +17,15 @@ struct tm_traceback {
     uint32_t count;         /* at most 65535 */
     uint16_t total_nframe;
     uint16_t flags;
-    /* Where the caller knows a stack that has the frames behind the first `own` ones, all of them: its id, and
-     * how many of its oldest frames come after those. 0 = it knows none. */
+    /* Where the caller knows a stack that has the frames behind the first `own` ones, all of them: its id,
+     * and how many of its oldest frames come after those. 0 = it knows none. */
     uint32_t parent;
     uint16_t own;
     uint16_t omitted;
 };
 
-/* Id of this traceback; TM_STACK_UNKNOWN for an empty one and when out of memory. *ret_added: it was not there
- * before. */
+/* Id of this traceback; TM_STACK_UNKNOWN for an empty one and when out of memory. *ret_added: it was not
+ * there before. */
 uint32_t tm_stack_intern(const struct tm_traceback *traceback, bool *ret_added);
 
 /* The record; NULL where there is none. */

@@ -1,8 +1,8 @@
 /* stats.h: the STATS region: counters of one stack in one thread.
  *
  * A record belongs to the slot and the level of operations that it was taken for, so that counting needs no
- * atomic operation and shares no cache line. Memory follows what threads use: they take records in runs of one
- * page.
+ * atomic operation and shares no cache line. Memory follows what threads use: they take records in runs of
+ * one page.
  */
 #ifndef TM_TABLES_STATS_H
 #define TM_TABLES_STATS_H
@@ -51,8 +51,8 @@ static inline void tm_stats_turn(struct tm_stack_stats *stats, uint64_t generati
 }
 
 /* One block more or fewer. */
-static inline void tm_stats_add(struct tm_stack_stats *stats, uint64_t count, uint64_t size, uint64_t generation,
-                                uint64_t epoch)
+static inline void tm_stats_add(struct tm_stack_stats *stats, uint64_t count, uint64_t size,
+                                uint64_t generation, uint64_t epoch)
 {
     tm_stats_turn(stats, generation, epoch);
     tm_store(&stats->allocated_count, stats->allocated_count + count);

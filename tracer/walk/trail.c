@@ -115,8 +115,7 @@ static enum advance advance_realigned(struct hike *hike, uint64_t rule)
         return LEFT;
     }
     uintptr_t cfa = word_at(place);
-    if (cfa <= hike->bp || cfa % 8 != 0 ||
-        !tm_window_cover(&hike->window, cfa - TM_ARCH_RETURN_SLOT, cfa)) {
+    if (cfa <= hike->bp || cfa % 8 != 0 || !tm_window_cover(&hike->window, cfa - TM_ARCH_RETURN_SLOT, cfa)) {
         return LEFT;
     }
     hike->bp = word_at(hike->bp);

@@ -70,13 +70,14 @@ static inline uintptr_t tm_trail_word(uintptr_t address)
     return *(const volatile uintptr_t *)address;
 }
 
-static inline bool tm_trail_state_is(const struct tm_trail_state *state, uintptr_t pc, uintptr_t sp, uintptr_t bp)
+static inline bool tm_trail_state_is(const struct tm_trail_state *state, uintptr_t pc, uintptr_t sp,
+                                     uintptr_t bp)
 {
     return state->sp == sp && state->pc == pc && (!state->needs_bp || state->bp == bp);
 }
 
-/* The last of these words that is not what it was; -1 = none. They are read in the order in which a walk would:
- * each is a walk's next one only if those before are the same. */
+/* The last of these words that is not what it was; -1 = none. They are read in the order in which a walk
+ * would: each is a walk's next one only if those before are the same. */
 static inline int64_t tm_trail_check_changed(const struct tm_trail_check *checks, uint32_t count)
 {
     const struct tm_trail_check *check = checks + count;
