@@ -1,0 +1,97 @@
+"""Running one program and saying what it used. Programs never outlive the benchmark."""
+
+import ctypes
+import dataclasses
+import hashlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+PR_SET_PDEATHSIG = 1
+# What would change a run if the user had it set.
+OURS = ("LD_PRELOAD", "TRACEMALLOC", "MALLOC_CONF", "HEAPPROFILE", "DUMP_HEAPTRACK_OUTPUT", "PYTHONMALLOC", "PYTHONTRACEMALLOC",
+        "BENCH_CALLS", "BENCH_TABLES", "BENCH_FRAMES")
+
+
+class Failure(Exception):
+    """A program did not do what it should; the text says which one and how."""
+
+
+class TimeLimit(Failure):
+    """A program took longer than it may."""
+
+
+@dataclasses.dataclass
+class Sample:
+    """One run: seconds of cpu time (user and system, with all children that ended), of wall time, and a digest of the output."""
+
+    cpu: float
+    wall: float
+    output: bytes = b""
+    digest: str = ""
+
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def die_with_parent():
+    """For preexec_fn."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def environment(changes):
+    """The user's environment without what influences allocators and tracers, with `changes` made."""
+    clean = {name: value for name, value in os.environ.items() if name not in OURS}
+    return {**clean, "LC_ALL": "C", **changes}
+
+
+def start(arguments, changes, **options):
+    """Popen in a process group of its own, which ends with the benchmark."""
+    return subprocess.Popen([str(argument) for argument in arguments], env=environment(changes), start_new_session=True,
+                            preexec_fn=die_with_parent, **options)
+
+
+def end(process):
+    """Kills what is left of a process group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def wait(process, limit):
+    """(exit code, cpu seconds) of a started process; after `limit` seconds it is killed."""
+    watch = os.pidfd_open(process.pid)
+    try:
+        ready = select.select([watch], [], [], limit)[0]
+    finally:
+        os.close(watch)
+    if not ready:
+        end(process)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if not ready:
+        raise TimeLimit(f"{process.args[0]} was ended after {limit:.0f} seconds")
+    return process.returncode, usage.ru_utime + usage.ru_stime
+
+
+def run(arguments, changes=None, stdin=None, limit=120, status=0):
+    """A Sample of one run. `stdin` is a path. Fails when the exit code is not `status` or the loader could not preload."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, open(stdin or os.devnull, "rb") as source:
+        begin = time.perf_counter()
+        process = start(arguments, changes or {}, stdin=source, stdout=output, stderr=errors)
+        code, cpu = wait(process, limit)
+        wall = time.perf_counter() - begin
+        text, complaint = (read_back(stream) for stream in (output, errors))
+    if code != status or b"cannot be preloaded" in complaint:
+        raise Failure(f"{' '.join(str(argument) for argument in arguments)} ended with {code}"
+                      f" under {changes or 'nothing'}: {complaint[-400:].decode(errors='replace').strip()}")
+    return Sample(cpu, wall, text, hashlib.sha256(text).hexdigest())
+
+
+def read_back(stream):
+    stream.seek(0)
+    return stream.read()
