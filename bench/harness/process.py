@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import hashlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -37,9 +38,11 @@ class Sample:
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def die_with_parent():
-    """For preexec_fn."""
+def prepare(dumps_core):
+    """For preexec_fn: the program dies with the benchmark, and leaves a core only where one is wanted."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    soft = resource.getrlimit(resource.RLIMIT_CORE)[1] if dumps_core else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def environment(changes):
@@ -48,10 +51,10 @@ def environment(changes):
     return {**clean, "LC_ALL": "C", **changes}
 
 
-def start(arguments, changes, **options):
+def start(arguments, changes, dumps_core=False, **options):
     """Popen in a process group of its own, which ends with the benchmark."""
     return subprocess.Popen([str(argument) for argument in arguments], env=environment(changes), start_new_session=True,
-                            preexec_fn=die_with_parent, **options)
+                            preexec_fn=lambda: prepare(dumps_core), **options)
 
 
 def end(process):
@@ -78,11 +81,11 @@ def wait(process, limit):
     return process.returncode, usage.ru_utime + usage.ru_stime
 
 
-def run(arguments, changes=None, stdin=None, limit=120, status=0):
+def run(arguments, changes=None, stdin=None, limit=120, status=0, **options):
     """A Sample of one run. `stdin` is a path. Fails when the exit code is not `status` or the loader could not preload."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, open(stdin or os.devnull, "rb") as source:
         begin = time.perf_counter()
-        process = start(arguments, changes or {}, stdin=source, stdout=output, stderr=errors)
+        process = start(arguments, changes or {}, stdin=source, stdout=output, stderr=errors, **options)
         code, cpu = wait(process, limit)
         wall = time.perf_counter() - begin
         text, complaint = (read_back(stream) for stream in (output, errors))

@@ -11,6 +11,8 @@
 
 #include "tracer/layout.h"
 
+void bench_report_tables(void); /* for programs that end by a signal */
+
 static void write_tables(int file, const struct tm_root *root)
 {
     dprintf(file, "committed %" PRIu64 "\nprivate %" PRIu64 "\n", root->committed_bytes, root->private_bytes);
@@ -21,7 +23,7 @@ static void write_tables(int file, const struct tm_root *root)
     }
 }
 
-__attribute__((destructor)) static void report(void)
+__attribute__((visibility("default"), destructor)) void bench_report_tables(void)
 {
     const char *path = getenv("BENCH_TABLES");
     const struct tm_beacon *beacon = dlsym(RTLD_DEFAULT, "tm_table");

@@ -3,64 +3,17 @@
 import dataclasses
 
 from harness import process
-from harness.programs import compile_interposer, compile_program
+from harness.programs import compile_program
 from harness.table import Table
+from harness.tables import Reporter
 from tracing.contenders import HEAPTRACK_NULL, LIBTM, NOTHING
-
-# enum tm_region_kind of tracer/layout.h
-THREADS, MODULES, STRINGS, LIVE, STATS, WIDE, HISTORY = 1, 2, 3, 7, 8, 9, 10
-STACKS = 5
-NOT_STACKS = {THREADS, MODULES, STRINGS, LIVE, STATS, WIDE, HISTORY}
-
-
-@dataclasses.dataclass
-class Tables:
-    """The tracer's own memory at the end of a process, in bytes."""
-
-    committed: int
-    private: int  # thereof what readers do not need: indexes, caches
-    regions: list  # (kind, element size, elements, committed)
-
-    def of(self, wanted):
-        return sum(committed for kind, _, _, committed in self.regions if wanted(kind))
-
-    @property
-    def stacks(self):
-        """Stacks and their frames."""
-        return self.of(lambda kind: kind not in NOT_STACKS)
-
-    @property
-    def live(self):
-        """The live table."""
-        return self.of(lambda kind: kind == LIVE)
-
-    @property
-    def stack_count(self):
-        return sum(count for kind, _, count, _ in self.regions if kind == STACKS and count > 0)
 
 
 def read_tables(field, arguments, frames, directory):
-    """Tables of a program that ran under libtm, the largest of its processes."""
-    path = directory / "tables"
-    path.unlink(missing_ok=True)
-    reporter = directory / "tables.so"
-    if not reporter.exists():
-        compile_interposer("tables", directory)
-    traced = field.find(LIBTM).environment
-    sample = process.run(arguments, {**traced, "LD_PRELOAD": f"{traced['LD_PRELOAD']} {reporter}", "TRACEMALLOC": str(frames),
-                                     "BENCH_TABLES": str(path)})
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        words = line.split()
-        if words[0] == "committed":
-            found.append(Tables(int(words[1]), 0, []))
-        elif words[0] == "private":
-            found[-1].private = int(words[1])
-        else:
-            found[-1].regions.append(tuple(int(word) for word in words))
-    if not found:
-        raise process.Failure("the tracer's tables were not found: does bench/interposers/tables.c know this layout?")
-    return max(found, key=lambda tables: tables.committed), sample.output
+    """(Tables, output) of a program that ran under libtm, the largest of its processes."""
+    reporter = Reporter(directory)
+    sample = process.run(arguments, {**reporter.environment(field.find(LIBTM).environment), "TRACEMALLOC": str(frames)})
+    return reporter.largest(), sample.output
 
 
 @dataclasses.dataclass
@@ -112,5 +65,5 @@ def tables(memory):
     for limit, own in memory.compiler:
         rows.append([f"clang, {limit} frames kept: {own.stack_count:,} stacks", f"{own.stacks / 1e6:.1f} MB"])
         rows.append(["the same with indexes and counters",
-                     f"{(own.stacks + own.private + own.of(lambda kind: kind == STATS)) / 1e6:.1f} MB"])
+                     f"{(own.stacks + own.private + own.counters) / 1e6:.1f} MB"])
     yield Table("The tracer's own tables", ["", "committed"], rows)
