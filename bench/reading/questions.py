@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 import time
 
-from harness import process
+from kit import process
 
 
 @dataclasses.dataclass

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from harness.table import Table
+from kit.table import Table
 from tracing.contenders import AGAIN, COUNT, HEAPTRACK_NULL, LIBTM, NOTHING, UNWIND
 from tracing.overview import geometric_mean
 

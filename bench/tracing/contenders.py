@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import typing
 
-from harness.programs import compile_interposer
+from kit.programs import compile_interposer
 
 LIBRARY_DIRECTORIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 HEAPTRACK = "heaptrack/libheaptrack_preload.so"

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from harness import process
-from harness.programs import compile_program
-from harness.table import Table
-from harness.tables import Reporter
+from kit import process
+from kit.programs import compile_program
+from kit.table import Table
+from kit.tables import Reporter
 from tracing.contenders import HEAPTRACK_NULL, LIBTM, NOTHING
 
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from harness.table import Table
+from kit.table import Table
 from tracing.contenders import AGAIN, HEAPTRACK_NULL, LIBTM, NOTHING, UNWIND
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 import statistics
 
-from harness import process
-from harness.programs import compile_program
-from harness.table import Table
+from kit import process
+from kit.programs import compile_program
+from kit.table import Table
 from tracing.contenders import AGAIN, COUNT, HEAPTRACK_NULL, LIBTM, NOTHING, UNWIND
 
 BUILDS = {"no frame pointers": "-fomit-frame-pointer", "frame pointers": "-fno-omit-frame-pointer"}

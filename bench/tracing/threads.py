@@ -2,7 +2,7 @@
 
 import statistics
 
-from harness.table import Table
+from kit.table import Table
 from tracing.contenders import HEAPTRACK_NULL, LIBTM, NOTHING
 from tracing.workloads import Workload
 

@@ -4,7 +4,7 @@ touches all alike; a ratio is of two runs of one turn, and the median of the tur
 import dataclasses
 import statistics
 
-from harness.process import Failure, TimeLimit
+from kit.process import Failure, TimeLimit
 from tracing.contenders import COUNT, NOTHING
 
 TIME_LIMIT = 120  # seconds for one run

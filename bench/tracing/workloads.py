@@ -7,8 +7,8 @@ import subprocess
 import time
 import typing
 
-from harness import process
-from harness.programs import BENCH, compile_program
+from kit import process
+from kit.programs import BENCH, compile_program
 from tracing import inputs
 
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 import subprocess
 
-from harness.process import Failure
+from kit.process import Failure
 
 BENCH = pathlib.Path(__file__).resolve().parents[1]
 

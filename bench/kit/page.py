@@ -2,7 +2,7 @@
 
 import pathlib
 
-from harness.process import Failure
+from kit.process import Failure
 
 
 def markers(name):

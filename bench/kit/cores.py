@@ -3,9 +3,9 @@
 import pathlib
 import signal
 
-from harness import process
-from harness.programs import compile_program
-from harness.tables import Reporter
+from kit import process
+from kit.programs import compile_program
+from kit.tables import Reporter
 
 
 class Cores:
@@ -17,11 +17,11 @@ class Cores:
             raise process.Failure(f"core files go to {pattern!r}, not into the directory of the process")
         self.preload, self.directory = str(build / "lib" / "libtm.so"), directory
 
-    def dump(self, name, source, keys, *arguments):
-        """(core, Tables) of one run of bench/reading/SOURCE under libtm with these options; Tables where the program reports them."""
+    def dump(self, name, source, keys, *arguments, flags=("-g",)):
+        """(core, Tables) of one run of bench/SOURCE under libtm with these options."""
         program = self.directory / pathlib.Path(source).stem
         if not program.exists():
-            compile_program(f"reading/{source}", program, "-g")
+            compile_program(source, program, *flags)
         place = self.directory / f"of-{name}"
         place.mkdir()
         reporter = Reporter(self.directory)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from harness.process import Failure
-from harness.programs import compile_interposer
+from kit.process import Failure
+from kit.programs import compile_interposer
 
 # enum tm_region_kind of tracer/layout.h
 THREADS, MODULES, STRINGS, STACKS, LIVE, STATS, WIDE, HISTORY = 1, 2, 3, 5, 7, 8, 9, 10
