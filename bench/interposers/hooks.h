@@ -10,9 +10,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Called after each successful malloc, calloc, realloc, reallocarray, and aligned allocation. */

@@ -58,11 +58,9 @@ def start(arguments, changes, dumps_core=False, **options):
 
 
 def end(process):
-    """Kills what is left of a process group."""
-    try:
+    """Kills a process that was not waited for, with its group."""
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def wait(process, limit):

@@ -21,7 +21,7 @@ __attribute__((visibility("default"))) void keep(unsigned long weight)
     if (calls++ % step != 0) {
         return;
     }
-    void *volatile *block = malloc(sizeof *block + weight % 64);
+    void **volatile block = malloc(sizeof *block + weight % 64);
     if (!block) {
         abort();
     }

@@ -44,7 +44,8 @@ def processor(results):
     if recorded:
         mean = geometric_mean(max(share, 0.001) for _, share in recorded)
         name, most = worst(recorded)
-        yield Verdict("cpu added, geometric mean", "1/5 of heaptrack's", f"{mean:.2f} of it, over {len(recorded)} workloads of {len(results)} (the rest is noise)", mean <= 0.2)
+        yield Verdict("cpu added, geometric mean", "1/5 of heaptrack's",
+                      f"{mean:.2f} of it, over {len(recorded)} workloads of {len(results)} (the rest is noise)", mean <= 0.2)
         yield Verdict("cpu added, each workload", "below 1/3 of heaptrack's", f"at most {most:.2f} of it: {name}", most < 1 / 3)
     walked = list(shares(results, LIBTM, UNWIND))
     if walked:
@@ -55,21 +56,24 @@ def processor(results):
     deep = list(shares(results, f"{LIBTM} 64", f"{UNWIND} 64"))
     if deep:
         name, most = worst(deep)
-        yield Verdict("cpu added, 64 frames, each workload", "below unw_backtrace's, 64 frames", f"at most {most:.2f} of it: {name}", most < 1)
+        yield Verdict("cpu added, 64 frames, each workload", "below unw_backtrace's, 64 frames", f"at most {most:.2f} of it: {name}",
+                      most < 1)
     sampled = [(result.workload, result.costs["sample=512K"].cpu / result.costs[COUNT].cpu - 1 - noise(result))
                for result in results if "sample=512K" in result.costs]
     if sampled:
         name, most = worst(sampled)
         over = sum(excess > 0 for _, excess in sampled)
         yield Verdict("cpu, sample=512K", "not measurable above counting",
-                      f"beyond the noise on {over} of {len(sampled)}" + (f", most by {100 * most:.0f} %: {name}" if over else ""), over == 0)
+                      f"beyond the noise on {over} of {len(sampled)}" + (f", most by {100 * most:.0f} %: {name}" if over else ""),
+                      over == 0)
 
 
 def pairs(result):
     """A malloc/free pair below 40 frames."""
     for mode, limit, text in (("same", 45, "same stack"), ("last4", 130, "last 4 frames vary")):
         values = {build: costs[LIBTM] for (known, build), costs in result.items() if known == mode}
-        yield Verdict(f"added to a pair below 40 frames, {text}", f"{limit} ns", in_builds(values, "{:.0f} ns"), max(values.values()) <= limit)
+        yield Verdict(f"added to a pair below 40 frames, {text}", f"{limit} ns", in_builds(values, "{:.0f} ns"),
+                      max(values.values()) <= limit)
     walk = f"{UNWIND} 64"
     values = {build: costs[LIBTM] / costs[walk] for (mode, build), costs in result.items() if mode == "all40" and costs.get(walk)}
     if values:
@@ -88,7 +92,8 @@ def memory(measured):
     each = (own - base) / measured.blocks
     yield Verdict("memory for each live block", "32 bytes", f"{each:.0f} bytes", each <= 32)
     yield Verdict("stacks, for each frame that is new", "16 bytes",
-                  f"{measured.frame_bytes:.1f} bytes, {measured.frame_bytes_all:.1f} with indexes and counters", measured.frame_bytes_all <= 16)
+                  f"{measured.frame_bytes:.1f} bytes, {measured.frame_bytes_all:.1f} with indexes and counters",
+                  measured.frame_bytes_all <= 16)
     for limit, tables in measured.compiler[-1:]:
         each = tables.stacks / max(tables.stack_count, 1)
         yield Verdict(f"stacks of clang, {limit} frames kept", f"{STACK_BYTES:.0f} bytes each (143,700 in 10 MB)",
@@ -98,9 +103,11 @@ def memory(measured):
 def threads(result):
     """Cost of an operation when more threads allocate; where the allocator alone gets slower, the tracer may as much."""
     for program in dict.fromkeys(program for program, _ in result):
-        excess = {count: costs[LIBTM] / max(1.0, costs[NOTHING]) for (known, count), costs in result.items() if known == program and count > 1}
+        excess = {count: costs[LIBTM] / max(1.0, costs[NOTHING])
+                  for (known, count), costs in result.items() if known == program and count > 1}
         most = max(excess, key=excess.get)
-        yield Verdict(f"cpu for each operation, {program}, up to {max(excess)} threads", "1.1 of one thread's, or of what the allocator's own grows",
+        yield Verdict(f"cpu for each operation, {program}, up to {max(excess)} threads",
+                      "1.1 of one thread's, or of what the allocator's own is",
                       f"at most {excess[most]:.2f} ({most} threads)", excess[most] <= 1.1)
 
 

@@ -53,8 +53,8 @@ def polynomials(count):
 
 def words(count):
     lines = ["(declare-const a (_ BitVec 32)) (declare-const b (_ BitVec 32))"]
-    lines += [f"(push) (assert (= (bvurem (bvmul a b) #x{i * 7919 + 13:08x}) #x{i:08x})) (assert (bvugt (bvadd a b) #x{i * 65537:08x}))"
-              " (check-sat) (pop)" for i in range(1, count + 1)]
+    lines += [f"(push) (assert (= (bvurem (bvmul a b) #x{i * 7919 + 13:08x}) #x{i:08x}))"
+              f" (assert (bvugt (bvadd a b) #x{i * 65537:08x})) (check-sat) (pop)" for i in range(1, count + 1)]
     return "\n".join(lines) + "\n"
 
 

@@ -55,8 +55,10 @@ def measure(field, collection, scale, directory):
 
 def tables(memory):
     """What was measured, in two tables."""
-    rows = [[name, f"{own / 1e6:.1f} MB", f"{own / base:.2f}x" if name != NOTHING else "", f"{(own - base) / count:.0f}" if name != NOTHING else ""]
-            for name, (own, base, count) in memory.resident.items()]
+    rows = []
+    for name, (own, base, count) in memory.resident.items():
+        relative = [f"{own / base:.2f}x", f"{(own - base) / count:.0f}"] if name != NOTHING else ["", ""]
+        rows.append([name, f"{own / 1e6:.1f} MB", *relative])
     yield Table(f"Memory with {memory.blocks:,} live blocks of 16 to 143 bytes (HEAPPROFILE: fewer)",
                 ["", "resident", "to its base", "bytes for each block"], rows)
     rows = [["live table, for each of these blocks", f"{memory.live_bytes:.1f} B"],

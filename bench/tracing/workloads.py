@@ -52,6 +52,7 @@ class RedisServer(Workload):
             code, cpu = process.wait(server, limit)
         finally:
             process.end(server)
+            server.wait()
             server.stdout.close()
         if code != 0:
             raise process.Failure(f"redis-server ended with {code} under {environment or 'nothing'}")
@@ -131,7 +132,8 @@ class Collection:
         self.add("z3", "z3", arguments=lambda scale: ["z3", self.text("smt2", scale, inputs.puzzles)])
         self.add("clang", "clang++", deep=True, scales=False,
                  arguments=lambda scale: ["clang++", "-std=c++17", "-O1", "-S", "-o", "/dev/null", BENCH / "workloads" / "translated.cpp"])
-        self.add("git", "git", "git log -p", arguments=lambda scale: ["git", "-C", self.history(), "log", "-p", "-n", round(1500 * scale) or 1])
+        self.add("git", "git", "git log -p",
+                 arguments=lambda scale: ["git", "-C", self.history(), "log", "-p", "-n", round(1500 * scale) or 1])
         if (shutil.which("redis-server") or shutil.which("redis-check-rdb")) and shutil.which("redis-benchmark"):
             self.workloads.append(RedisServer(self.directory))
         else:
