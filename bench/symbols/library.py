@@ -7,7 +7,7 @@ import subprocess
 from kit.process import Failure
 from kit.programs import BENCH, compiler
 
-INSTANCES = 40
+INSTANCES = 40  # types in a unit
 
 
 @dataclasses.dataclass
@@ -27,11 +27,11 @@ def run(*arguments):
     return result.stdout
 
 
-def make(directory, units):
+def make(directory, units, instances=INSTANCES):
     """Compiles and links it; the object files are deleted."""
     command, standard = compiler("unit.cpp")
     unit = directory / "unit.o"
-    run(command, standard, "-O2", "-g", "-fPIC", "-fvisibility=hidden", f"-DINSTANCES={INSTANCES}", "-c", "-o", unit,
+    run(command, standard, "-O2", "-g", "-fPIC", "-fvisibility=hidden", f"-DINSTANCES={instances}", "-c", "-o", unit,
         BENCH / "symbols" / "unit.cpp")
     sites = sum(line.split()[2].startswith("keep") for line in relocations(unit))
     copies = []

@@ -1,6 +1,7 @@
 """The benchmarks: that they measure what they say, not what comes out."""
 
 import pathlib
+import re
 import sys
 
 import harness
@@ -42,6 +43,34 @@ def test_refuses_what_it_does_not_know():
         assert result.returncode == 2 and what in result.stderr and not result.stdout
     assert bench("--runs", "0").returncode == 2
     assert bench("--quick", "--page", "page.md").returncode == 2
+
+
+def answer_of(program, *arguments):
+    """What a program that needs core files printed."""
+    result = bench(*arguments, program=program)
+    if "core files go to" in result.stderr:
+        pytest.skip(result.stderr.strip())
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_reads_cores():
+    """2000 blocks need 8-byte words in the live table; a core of a gibibyte of holes takes little of the disk."""
+    output = answer_of("reading/run", "--runs", "1", "--blocks", "2000", "--stacks", "20", "--sparse", "1", "--only", "top", "--only", "info",
+                       "--markdown")
+    needs = [float(cells(output, "2,000 blocks", f"top, stats={stats}")["needs"].split()[0]) for stats in (1, 0)]
+    assert needs[1] * 1e6 > 2000 * 8
+    size, on_disk = (float(number) for number in re.search(r"A core of ([\d.]+) GiB, ([\d.]+) MiB on the disk", output).groups())
+    assert 1 <= size < 1.2 and on_disk < 32
+    assert cells(output, "A core of", "info")
+
+
+def test_asks_for_names():
+    """Two units with 17 calls of keep() in each; the compiler may merge some of them."""
+    output = answer_of("symbols/run", "--quick", "--markdown")
+    title = re.search(r"(\d+) return addresses of a library with", output)
+    assert 2 * 17 / 2 <= int(title[1]) <= 2 * 17
+    assert cells(output, "return addresses", "coreanalyze top")["cpu"].endswith(" s")
 
 
 @pytest.fixture(name="field")
