@@ -27,30 +27,44 @@ def noise(result):
     return result.costs[AGAIN].deviation
 
 
+@dataclasses.dataclass
+class Share:
+    """What one contender adds to a workload's cpu time, as a part of what another adds."""
+
+    workload: str
+    value: float
+    resolution: float  # smaller values than this are not told from it
+
+
 def shares(results, name, other):
-    """(workload, what one contender adds / what another adds) where both can be told from noise of that workload."""
+    """A Share of each workload where what the other adds can be told from noise."""
     for result in results:
         if name in result.costs and other in result.costs and result.costs[other].cpu - 1 > noise(result):
-            yield result.workload, max(result.costs[name].added, 0.0) / result.costs[other].added
+            yield Share(result.workload, result.costs[name].added / result.costs[other].added,
+                        max(noise(result) / (result.costs[other].cpu - 1), 0.01))
 
 
-def worst(pairs):
-    return max(pairs, key=lambda pair: pair[1])
+def worst(found):
+    """(workload, value) of the largest share."""
+    most = max(found, key=lambda share: share.value)
+    return most.workload, most.value
 
 
 def processor(results):
     """Every block traced, beside recording and walking done by others; sampling, beside counting."""
     recorded = list(shares(results, LIBTM, HEAPTRACK_NULL))
     if recorded:
-        mean = geometric_mean(max(share, 0.001) for _, share in recorded)
+        mean = geometric_mean(max(share.value, share.resolution) for share in recorded)
         name, most = worst(recorded)
         yield Verdict("cpu added, geometric mean", "1/5 of heaptrack's",
                       f"{mean:.2f} of it, over {len(recorded)} workloads of {len(results)} (the rest is noise)", mean <= 0.2)
-        yield Verdict("cpu added, each workload", "below 1/3 of heaptrack's", f"at most {most:.2f} of it: {name}", most < 1 / 3)
+        over = sum(share.value >= 1 / 3 for share in recorded)
+        yield Verdict("cpu added, each workload", "below 1/3 of heaptrack's",
+                      f"at most {most:.2f} of it: {name}; above on {over} of {len(recorded)}", most < 1 / 3)
     walked = list(shares(results, LIBTM, UNWIND))
     if walked:
         name, most = worst(walked)
-        over = sum(share >= 1 for _, share in walked)
+        over = sum(share.value >= 1 for share in walked)
         yield Verdict("cpu added, each workload", "below unw_backtrace's, 25 frames",
                       f"at most {most:.2f} of it: {name}; above on {over} of {len(walked)}", most < 1)
     deep = list(shares(results, f"{LIBTM} 64", f"{UNWIND} 64"))
@@ -58,11 +72,11 @@ def processor(results):
         name, most = worst(deep)
         yield Verdict("cpu added, 64 frames, each workload", "below unw_backtrace's, 64 frames", f"at most {most:.2f} of it: {name}",
                       most < 1)
-    sampled = [(result.workload, result.costs["sample=512K"].cpu / result.costs[COUNT].cpu - 1 - noise(result))
+    sampled = [Share(result.workload, result.costs["sample=512K"].cpu / result.costs[COUNT].cpu - 1 - noise(result), 0)
                for result in results if "sample=512K" in result.costs]
     if sampled:
         name, most = worst(sampled)
-        over = sum(excess > 0 for _, excess in sampled)
+        over = sum(excess.value > 0 for excess in sampled)
         yield Verdict("cpu, sample=512K", "not measurable above counting",
                       f"beyond the noise on {over} of {len(sampled)}" + (f", most by {100 * most:.0f} %: {name}" if over else ""),
                       over == 0)

@@ -186,8 +186,10 @@ def test_budgets():
                result_of("noise", libtm=300, heaptrack=5, unwind=5)]
     mean, each, walk = list(budgets.processor(results))
     assert mean.measured.startswith("0.24 of it, over 2 workloads of 3") and not mean.kept
-    assert each.measured == "at most 0.36 of it: b" and not each.kept
+    assert each.measured == "at most 0.36 of it: b; above on 1 of 2" and not each.kept
     assert walk.measured == "at most 0.90 of it: b; above on 0 of 2" and walk.kept
+    lost = list(budgets.processor([result_of("a", libtm=-50, heaptrack=100, unwind=40)]))
+    assert lost[0].measured.startswith("0.10 of it"), "a tenth is what that workload resolves"
     cheap = list(budgets.processor([result_of("a", libtm=19, heaptrack=100, unwind=19)]))
     assert [verdict.kept for verdict in cheap] == [True, True, False]
 
