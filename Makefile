@@ -177,12 +177,22 @@ demo: ## crash two programs and show who holds their memory
 	@tests/programs/demo/run '$(abspath $(BUILD))'
 
 .PHONY: bench
-bench: all ## compare run times: untraced, traced, and heaptrack if it is there
-	@bench/run '$(abspath $(BUILD))'
+bench: ## what tracing costs, beside other tools (20 minutes; BENCH='--only small --runs 3', see bench/run --help)
+	@.ci/deps run build
+	@.ci/deps bench || echo 'Going on without them.'
+	@$(MAKE) --no-print-directory -s all
+	@bench/run '$(abspath $(BUILD))' $(BENCH)
 
 .PHONY: bench-reading
 bench-reading: all ## measure reading a core of ten million blocks (3 GB of disk and of memory)
-	@bench/reading/run '$(abspath $(BUILD))'
+	@bench/reading/run '$(abspath $(BUILD))' $(BENCH)
+
+.PHONY: bench-symbols
+bench-symbols: ## names and lines of 20,000 addresses, beside llvm-symbolizer and eu-addr2line
+	@.ci/deps run build
+	@.ci/deps bench || echo 'Going on without them.'
+	@$(MAKE) --no-print-directory -s all
+	@bench/symbols/run '$(abspath $(BUILD))' $(BENCH)
 
 # ------------------------------------------------------------------------------------------------------- tidying
 

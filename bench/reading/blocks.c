@@ -20,6 +20,9 @@ static size_t random_size(void)
     return 16 + (size_t)(random_state >> 33) % 128;
 }
 
+/* of bench/interposers/tables.c, where that is loaded */
+void bench_report_tables(void) __attribute__((weak));
+
 /* Blocks are kept in a list, so that nothing but they is live. */
 struct block {
     struct block *next;
@@ -77,6 +80,9 @@ int main(int argc, char **argv)
     unsigned long count = strtoul(argv[1], NULL, 10), stacks = strtoul(argv[2], NULL, 10);
     for (unsigned long i = 0; i < count; i++) {
         descend((unsigned)(i % stacks), LEVELS);
+    }
+    if (bench_report_tables) {
+        bench_report_tables();
     }
     signal(SIGABRT, SIG_DFL);
     abort();

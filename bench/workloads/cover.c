@@ -1,5 +1,6 @@
-/* cover: repeatedly merges and splits sets of cubes of a boolean function, arrays of pointers to small blocks that are made, grown
- * by realloc, sorted and freed: the pattern of espresso, a logic minimiser that is a classic of allocator benchmarks. */
+/* cover: repeatedly merges and splits sets of cubes of a boolean function, arrays of pointers to small blocks
+ * that are made, grown by realloc, sorted and freed: the pattern of espresso, a logic minimiser that is a
+ * classic of allocator benchmarks. */
 #include <string.h>
 
 #include "workload.h"

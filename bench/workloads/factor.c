@@ -1,5 +1,6 @@
-/* factor: factors numbers with arithmetic on heap-allocated digits, every intermediate value a new small block: the pattern of
- * cfrac, a continued-fraction factoring program that is a classic of allocator benchmarks. Here: Pollard's rho. */
+/* factor: factors numbers with arithmetic on heap-allocated digits, every intermediate value a new small
+ * block: the pattern of cfrac, a continued-fraction factoring program that is a classic of allocator
+ * benchmarks. Here: Pollard's rho. */
 #include <string.h>
 
 #include "workload.h"
@@ -75,7 +76,8 @@ static struct number *number_subtract(const struct number *a, const struct numbe
     return number_trim(made);
 }
 
-/* number modulo divisor by shifting and subtracting: deliberately many small blocks. Takes ownership of number. */
+/* number modulo divisor by shifting and subtracting: deliberately many small blocks. Takes ownership of
+ * number. */
 static struct number *number_modulo(struct number *number, const struct number *divisor)
 {
     while (number_compare(number, divisor) >= 0) {

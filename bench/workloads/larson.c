@@ -1,5 +1,6 @@
-/* larson: the pattern of Larson and Krishnan's server simulation: each thread replaces random blocks of its array, then hands the
- * array to a new thread, so that most blocks are freed by another thread than the one that allocated them. */
+/* larson: the pattern of Larson and Krishnan's server simulation: each thread replaces random blocks of its
+ * array, then hands the array to a new thread, so that most blocks are freed by another thread than the one
+ * that allocated them. */
 #include <pthread.h>
 
 #include "workload.h"
@@ -48,8 +49,11 @@ int main(int argc, char **argv)
     pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
     struct worker *workers = calloc((size_t)threads, sizeof *workers);
     for (int t = 0; t < threads; t++) {
-        workers[t] = (struct worker){.replacements = replacements, .seed = (uint64_t)t + 1, .lock = &lock,
-                                     .ended = &ended, .running = &running};
+        workers[t] = (struct worker){.replacements = replacements,
+                                     .seed = (uint64_t)t + 1,
+                                     .lock = &lock,
+                                     .ended = &ended,
+                                     .running = &running};
         for (int i = 0; i < BLOCKS; i++) {
             workers[t].blocks[i] = allocate(64);
             workers[t].blocks[i][0] = 1;

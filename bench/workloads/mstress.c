@@ -1,5 +1,5 @@
-/* mstress: threads that allocate in bursts, keep some blocks to the end of the round and swap others through a shared array,
- * sizes mostly small with a long tail: the pattern of mimalloc's stress test. */
+/* mstress: threads that allocate in bursts, keep some blocks to the end of the round and swap others through
+ * a shared array, sizes mostly small with a long tail: the pattern of mimalloc's stress test. */
 #include <pthread.h>
 #include <stdatomic.h>
 

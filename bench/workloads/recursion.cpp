@@ -1,5 +1,5 @@
-// recursion: allocations at the bottom of a chain of 50 calls through eight functions of different frame sizes. The lowest
-// frames vary (1024 paths); what is allocated lives in small C++ containers.
+// recursion: allocations at the bottom of a chain of 50 calls through eight functions of different frame
+// sizes. The lowest frames vary (1024 paths); what is allocated lives in small C++ containers.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-namespace {
+namespace
+{
 
 std::uint64_t sum;
 
@@ -19,7 +20,8 @@ struct node {
 template <int KIND> [[gnu::noinline]] void descend(unsigned depth, unsigned path);
 
 using step = void (*)(unsigned, unsigned);
-const std::vector<step> steps = {descend<0>, descend<1>, descend<2>, descend<3>, descend<4>, descend<5>, descend<6>, descend<7>};
+const std::vector<step> steps = {descend<0>, descend<1>, descend<2>, descend<3>,
+                                 descend<4>, descend<5>, descend<6>, descend<7>};
 
 [[gnu::noinline]] void bottom(unsigned path)
 {

@@ -1,5 +1,5 @@
-/* workload.h: what the allocation workloads share. Each prints one line with a checksum, so that two runs can be compared, and
- * takes its amount of work as the first argument. */
+/* workload.h: what the allocation workloads share. Each prints one line with a checksum, so that two runs can
+ * be compared, and takes its amount of work as the first argument. */
 #ifndef TM_BENCH_WORKLOAD_H
 #define TM_BENCH_WORKLOAD_H
 

@@ -1,5 +1,5 @@
-/* xmalloc: half of the threads allocate batches, the other half free them: every free is of another thread's block (the pattern
- * of Lever and Boreham's malloc-test). */
+/* xmalloc: half of the threads allocate batches, the other half free them: every free is of another thread's
+ * block (the pattern of Lever and Boreham's malloc-test). */
 #include <pthread.h>
 
 #include "workload.h"

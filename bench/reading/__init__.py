@@ -1,0 +1,1 @@
+"""What reading cores costs."""
