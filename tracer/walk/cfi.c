@@ -171,8 +171,8 @@ static bool cfa_execute(struct machine *machine, uint8_t op)
 static bool register_execute(struct machine *machine, uint8_t op)
 {
     struct tm_cursor *program = &machine->program;
-    if (op < OP_OFFSET_EXTENDED || op == OP_REMEMBER_STATE || op == OP_RESTORE_STATE ||
-        op == OP_GNU_ARGS_SIZE || op == OP_MIPS_ADVANCE8) {
+    if (op < OP_OFFSET_EXTENDED || tm_arch_cfi_is_ignored(op) || op == OP_REMEMBER_STATE ||
+        op == OP_RESTORE_STATE || op == OP_GNU_ARGS_SIZE || op == OP_MIPS_ADVANCE8) {
         return false;
     }
     uint64_t column = tm_cursor_uleb(program);
@@ -424,6 +424,9 @@ enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers
         }
     }
     tm_register_set(&caller, TM_ARCH_PC, tm_arch_code_pointer(caller.value[row->return_register]));
+    if (!row->signal) {
+        caller.known &= ~TM_ARCH_LOST_BY_CALL;
+    }
     *registers = caller;
     return TM_CFI_STEPPED;
 }
