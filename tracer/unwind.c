@@ -165,31 +165,37 @@ static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
            tm_arch_follows_call((const uint8_t *)pc - 8);
 }
 
-/* The caller of a function that was interrupted at its first instruction. Where calls push nothing, what the
- * link register holds is as often left over from the last call: it counts only for code that cannot have run.
- * link: its value, NULL if not known. */
-static enum outcome guess_called(struct walker *walker, const struct state *state, const uintptr_t *link,
-                                 struct state *ret_caller)
+/* The caller of a function that was interrupted at its first instruction; BROKEN if it does not look like
+ * one. Here the call pushed the return address, */
+static enum outcome guess_pushed(struct walker *walker, struct state *state)
 {
-    if (!TM_ARCH_CALL_PUSHES && tm_arch_is_readable(state->pc)) {
+    uintptr_t pc;
+    if (!word_read(walker, state->sp, &pc) || !is_plausible_return(walker, pc)) {
         return BROKEN;
     }
-    if (!TM_ARCH_CALL_PUSHES && !link) {
+    *state = (struct state){.pc = pc, .sp = state->sp + sizeof(uintptr_t), .bp = state->bp};
+    walker->guessed = true;
+    return STEPPED;
+}
+
+/* here it is in the link register: NULL if that is not known. In code that has run it may be left over from
+ * the last call, so it counts in linkage stubs and where no code is. */
+static enum outcome guess_linked(struct walker *walker, struct state *state, const uintptr_t *link)
+{
+    uintptr_t pushed = 0;
+    bool stub = tm_arch_is_stub(state->pc, &pushed);
+    if (!stub && tm_arch_is_readable(state->pc)) {
+        return BROKEN;
+    }
+    if (!link) {
         return NEEDS_REGISTERS;
     }
-    ret_caller->sp = state->sp;
-    if (TM_ARCH_CALL_PUSHES) {
-        ret_caller->sp += sizeof(uintptr_t);
-        if (!word_read(walker, state->sp, &ret_caller->pc)) {
-            return BROKEN;
-        }
-    } else {
-        ret_caller->pc = tm_arch_code_pointer(*link);
-    }
-    if (!is_plausible_return(walker, ret_caller->pc)) {
+    uintptr_t pc = tm_arch_code_pointer(*link);
+    if (!stub && !is_plausible_return(walker, pc)) {
         return BROKEN;
     }
-    walker->guessed = true;
+    *state = (struct state){.pc = pc, .sp = state->sp + pushed, .bp = state->bp};
+    walker->guessed = walker->guessed || !stub;
     return STEPPED;
 }
 
@@ -203,15 +209,14 @@ static enum outcome step_guess(struct walker *walker, struct state *state, bool 
     if (in_module && state->bp == 0 && !state->interrupted) {
         return ENDED;
     }
-    struct state caller = {.bp = state->bp};
     if (state->interrupted) {
-        enum outcome outcome = guess_called(walker, state, link, &caller);
+        enum outcome outcome =
+            TM_ARCH_CALL_PUSHES ? guess_pushed(walker, state) : guess_linked(walker, state, link);
         if (outcome != BROKEN) {
-            *state = outcome == STEPPED ? caller : *state;
             return outcome;
         }
     }
-    caller.sp = state->bp + 16;
+    struct state caller = {.sp = state->bp + 16};
     if (state->bp < state->sp || state->bp % 8 != 0 || !word_read(walker, state->bp + 8, &caller.pc) ||
         !word_read(walker, state->bp, &caller.bp) || walker->window.low > state->sp ||
         !is_plausible_return(walker, tm_arch_code_pointer(caller.pc))) {

@@ -99,13 +99,14 @@ void tm_private_free(void *memory, size_t size)
  * Comparing
  */
 static uint64_t walks, frames_compared, different, shorter, longer, broken, guessed, missed, bench_frames;
-static uint64_t trails, trail_frames, trail_kept, trail_different;
+static uint64_t trails, trail_frames, trail_kept, trail_different, stubs;
 static uint64_t bench_own, bench_other;
 static long bench_count;
 static bool ready;
 static bool alone;
 static __thread bool busy;
 static __thread uint32_t ids[DEPTH_MAX];
+static __thread uint32_t outermost;
 static __thread struct tm_trail trail;
 static __thread void *others[DEPTH_MAX + 16];
 
@@ -151,6 +152,15 @@ static void difference_print(const char *what, const struct tm_walk *walk, void 
     output(text, length);
 }
 
+/* A linkage stub of aarch64 has no CFI: the other one ends there. All that can be said is that this one comes
+ * to the same outermost frame as the walks of this thread that they agreed on. */
+static bool ends_at_stub(const struct tm_walk *walk, void *const *other, int other_count)
+{
+    uintptr_t pushed;
+    return other_count > 0 && tm_arch_is_stub((uintptr_t)other[other_count - 1], &pushed) &&
+           ids[walk->count - 1] == outermost;
+}
+
 static void walks_compare(const struct tm_walk_start *start, const struct tm_walk *walk)
 {
     int count = unw_backtrace(others, DEPTH_MAX + 16);
@@ -180,8 +190,13 @@ static void walks_compare(const struct tm_walk_start *start, const struct tm_wal
         add(&shorter, 1);
         difference_print("shorter", walk, other, other_count);
     } else if ((int)walk->count > other_count && walk->count < DEPTH_MAX) {
-        add(&longer, 1);
-        difference_print("longer", walk, other, other_count);
+        bool stub = ends_at_stub(walk, other, other_count);
+        add(stub ? &stubs : &longer, 1);
+        if (!stub) {
+            difference_print("longer", walk, other, other_count);
+        }
+    } else {
+        outermost = ids[walk->count - 1];
     }
 }
 
@@ -315,9 +330,9 @@ __attribute__((destructor)) static void end(void)
         length = snprintf(text, sizeof(text),
                           "%s walks=%lu frames=%lu different=%lu shorter=%lu longer=%lu broken=%lu "
                           "guessed=%lu missed=%lu trails=%lu trail_frames=%lu trail_kept=%lu "
-                          "trail_different=%lu\n",
+                          "trail_different=%lu stubs=%lu\n",
                           program_invocation_short_name, walks, frames_compared, different, shorter, longer,
-                          broken, guessed, missed, trails, trail_frames, trail_kept, trail_different);
+                          broken, guessed, missed, trails, trail_frames, trail_kept, trail_different, stubs);
     }
     output(text, length);
 }

@@ -12,13 +12,17 @@
  *   tm_arch_caller_sp()       the stack pointer after the return of the function in which it stands
  *   tm_arch_capture()         callee-saved registers, stack pointer and program counter of where it stands
  *   tm_arch_code_pointer()    a return address as it was before it was signed
- *   tm_arch_place_pack()      how far a rule's CFA is from its register, and below the CFA the return address
- * and the caller's frame pointer (0 = unchanged), in 23 bits; false if it has no room tm_arch_place_cfa(),
- * _return(), _bp()  the same again tm_arch_cfi_is_ignored()  is this an operation of CFI without operands
- * that says nothing about places? tm_arch_follows_call()    are these the bytes of a call instruction that
- * ends here? tm_arch_is_sigreturn()    is this the code of a signal trampoline, of TM_ARCH_SIGRETURN_SIZE
- * bytes? TM_ARCH_SIGRETURN_FIRST   is that to be asked before CFI is looked for? tm_arch_is_readable() can 8
- * bytes be read at this address? One system call, errno untouched
+ *   tm_arch_place_pack()      puts the distances that a rule of a call names into 23 bits; false = no room
+ *   tm_arch_place_cfa()       of the CFA, above its register;
+ *   tm_arch_place_return()    of the return address, below the CFA;
+ *   tm_arch_place_bp()        of the caller's frame pointer, below the CFA; 0 = it is unchanged
+ *   tm_arch_cfi_is_ignored()  is this an operation of CFI without operands that says nothing about places?
+ *   tm_arch_above_cfa()       of the caller's stack pointer, where CFI has the return address at this offset
+ *   tm_arch_follows_call()    are these the bytes of a call instruction that ends here?
+ *   tm_arch_is_stub()         is it a linkage stub without CFI? Returns what it has pushed; see _CALL_PUSHES
+ *   tm_arch_is_sigreturn()    is this the code of a signal trampoline, of TM_ARCH_SIGRETURN_SIZE bytes?
+ *   TM_ARCH_SIGRETURN_FIRST   is that to be asked before CFI is looked for?
+ *   tm_arch_is_readable()     can 8 bytes be read at this address? One system call, errno untouched
  */
 #ifndef TM_ARCH_H
 #define TM_ARCH_H

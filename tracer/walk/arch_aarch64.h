@@ -109,12 +109,25 @@ static inline bool tm_arch_cfi_is_ignored(uint8_t operation)
     return operation == 0x2d || operation == 0x2c;
 }
 
+/* glibc's _dl_runtime_resolve, alone, has its return address above the CFA: it was pushed by the first entry
+ * of the procedure linkage table, in 16 bytes that its CFI does not count. */
+static inline uintptr_t tm_arch_above_cfa(int32_t return_offset)
+{
+    return return_offset == 8 ? 16 : 0;
+}
+
+static inline uint32_t tm_arch_instruction(uintptr_t address)
+{
+    uint32_t instruction;
+    memcpy(&instruction, (const void *)address, sizeof(instruction));
+    return instruction;
+}
+
 /* bytes[0..7] are the 8 bytes before the address: bl, or blr and its forms that authenticate. */
 static inline bool tm_arch_follows_call(const uint8_t *bytes)
 {
-    uint32_t instruction;
-    memcpy(&instruction, bytes + 4, sizeof(instruction));
-    return (instruction & 0xfc000000) == 0x94000000 || (instruction & 0xfefff000) == 0xd63f0000;
+    uint32_t call = tm_arch_instruction((uintptr_t)bytes + 4);
+    return (call & 0xfc000000) == 0x94000000 || (call & 0xfefff000) == 0xd63f0000;
 }
 
 /* mov x8, #139; svc #0. The vDSO's had CFI that names the interrupted function's return address in place of
@@ -137,6 +150,34 @@ static inline bool tm_arch_is_readable(uintptr_t address)
     register long size __asm__("x3") = 8;
     __asm__ volatile("svc #0" : "+r"(result) : "r"(number), "r"(set), "r"(before), "r"(size) : "memory");
     return result != -EFAULT;
+}
+
+/* [bti c] [stp x16, x30, [sp, #-16]!] adrp x16 [ldr x17] add x16 [autia1716] br x16 or x17 */
+static inline bool tm_arch_is_stub(uintptr_t pc, uintptr_t *ret_pushed)
+{
+    uintptr_t at = pc;
+    if (pc % 4 != 0 || !tm_arch_is_readable(pc - 24) || !tm_arch_is_readable(pc + 20)) {
+        return false;
+    }
+    while ((tm_arch_instruction(at) & 0xffffffdf) != 0xd61f0200) {
+        at += 4;
+        if (at > pc + 20) {
+            return false;
+        }
+    }
+    at -= 4;
+    at -= tm_arch_instruction(at) == 0xd503219f ? 4 : 0;
+    bool adds = (tm_arch_instruction(at) & 0xffc003ff) == 0x91000210;
+    at -= 4;
+    at -= (tm_arch_instruction(at) & 0xffc003ff) == 0xf9400211 ? 4 : 0;
+    if (!adds || (tm_arch_instruction(at) & 0x9f00001f) != 0x90000010) {
+        return false;
+    }
+    bool pushes = tm_arch_instruction(at - 4) == 0xa9bf7bf0;
+    *ret_pushed = pushes && pc >= at ? 16 : 0;
+    at -= pushes ? 4 : 0;
+    at -= tm_arch_instruction(at - 4) == 0xd503245f ? 4 : 0;
+    return pc >= at;
 }
 
 #endif

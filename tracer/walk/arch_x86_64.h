@@ -79,6 +79,19 @@ static inline bool tm_arch_cfi_is_ignored(uint8_t operation)
     return false;
 }
 
+static inline uintptr_t tm_arch_above_cfa(int32_t return_offset)
+{
+    (void)return_offset;
+    return 0;
+}
+
+static inline bool tm_arch_is_stub(uintptr_t pc, uintptr_t *ret_pushed)
+{
+    (void)pc;
+    (void)ret_pushed;
+    return false; /* the linkers write CFI for them */
+}
+
 /* bytes[0..7] are the 8 bytes before the address: call rel32, or call r/m64 of 2, 3, 4, 6, 7 or 8 bytes. */
 static inline bool tm_arch_follows_call(const uint8_t *bytes)
 {
