@@ -149,14 +149,14 @@ static inline bool tm_arch_is_readable(uintptr_t address)
     register long before __asm__("x2") = 0;
     register long size __asm__("x3") = 8;
     __asm__ volatile("svc #0" : "+r"(result) : "r"(number), "r"(set), "r"(before), "r"(size) : "memory");
-    return result != -EFAULT;
+    return address != 0 && result != -EFAULT; /* 0 would be no mask */
 }
 
 /* [bti c] [stp x16, x30, [sp, #-16]!] adrp x16 [ldr x17] add x16 [autia1716] br x16 or x17 */
 static inline bool tm_arch_is_stub(uintptr_t pc, uintptr_t *ret_pushed)
 {
     uintptr_t at = pc;
-    if (pc % 4 != 0 || !tm_arch_is_readable(pc - 24) || !tm_arch_is_readable(pc + 20)) {
+    if (pc % 4 != 0 || pc < 4096 || !tm_arch_is_readable(pc - 24) || !tm_arch_is_readable(pc + 20)) {
         return false;
     }
     while ((tm_arch_instruction(at) & 0xffffffdf) != 0xd61f0200) {

@@ -136,7 +136,7 @@ static inline bool tm_arch_is_readable(uintptr_t address)
                      : "=a"(result)
                      : "0"((long)SYS_rt_sigprocmask), "D"(-1L), "S"(address), "d"(0L), "r"(size)
                      : "rcx", "r11", "memory");
-    return result != -EFAULT;
+    return address != 0 && result != -EFAULT; /* 0 would be no mask */
 }
 
 #endif
