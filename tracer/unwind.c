@@ -155,7 +155,7 @@ static enum outcome step_slow(struct walker *walker, struct state *state)
 /* Could this be a return address? One that was met before is; else there must be a call before it. */
 static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
 {
-    if (pc >> TM_ARCH_CODE_BITS != 0 || pc < 4096) {
+    if (pc >> TM_ARCH_ADDRESS_BITS != 0 || pc < 4096) {
         return false;
     }
     if (tm_rules_find(&walker->rules, state_key(pc, false)) != 0) {

@@ -169,6 +169,39 @@ def test_linked(tracer, tmp_path):
     assert emulate_ok([linked], options="25").stdout == "1 0 1 25 1 1 0 0 1 0\n"
 
 
+HIGH_ADDRESS = """
+#include "tests/programs/root.h"
+#include "tracer/tm.h"
+static uint64_t sizes;
+static void add(const struct root_block *block, void *context)
+{
+    sizes += block->address >> 40 ? block->size : 0;
+    (void)context;
+}
+int main(void)
+{
+    REQUIRE(tm_track(0, 0xfffff7a01240, 100) == 0 && tm_track(0, 0x1fffff7a01240, 1000) == 0);
+    root_each_live(add, NULL);
+    REQUIRE(sizes == 100);
+    root_each_wide(add, NULL);
+    REQUIRE(sizes == 1100);
+    root_check();
+    REQUIRE(tm_untrack(0, 0xfffff7a01240) == 0 && tm_untrack(0, 0x1fffff7a01240) == 0);
+    root_each_block(add, NULL);
+    REQUIRE(sizes == 1100);
+    return 0;
+}
+"""
+
+
+def test_addresses_of_48_bits(tracer, tmp_path):
+    """Linux on aarch64 puts heaps and mappings above 2^47; qemu cannot, so that a block is said to be there."""
+    source = tmp_path / "high.c"
+    source.write_text(HIGH_ADDRESS, encoding="utf-8")
+    high = compile_for_aarch64(tmp_path / "high", [source], "-O2", "-g", "-D_GNU_SOURCE", f"-I{harness.REPO}")
+    emulate_ok([high], preload=tracer, options="25")
+
+
 # ----------------------------------------------------------------------------------------------------------- cores
 
 def sysroot_make(directory, *programs):

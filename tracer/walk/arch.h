@@ -7,7 +7,7 @@
  *   TM_ARCH_CALLEE_SAVED      bit set of the columns that keep their value where no rule says otherwise
  *   TM_ARCH_LOST_BY_CALL      bit set of the columns that a call overwrote: not known in the caller
  *   TM_ARCH_CALL_PUSHES       does a call put the return address on the stack? Else it is in _RETURN
- *   TM_ARCH_CODE_BITS         no user code lies at this power of two or above
+ *   TM_ARCH_ADDRESS_BITS      what a program did not ask for by address lies below this power of two
  *   tm_arch_signal_offset[]   where each column is saved, from the stack pointer at the signal trampoline
  *   tm_arch_caller_sp()       the stack pointer after the return of the function in which it stands
  *   tm_arch_capture()         callee-saved registers, stack pointer and program counter of where it stands

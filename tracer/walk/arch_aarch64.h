@@ -25,7 +25,7 @@ enum { TM_ARCH_BP = 29, TM_ARCH_RETURN = 30, TM_ARCH_SP = 31, TM_ARCH_PC = 32, T
 
 #define TM_ARCH_CALL_PUSHES false
 
-#define TM_ARCH_CODE_BITS 52
+#define TM_ARCH_ADDRESS_BITS 48
 
 /* The kernel leaves sp at struct rt_sigframe: siginfo_t (128 bytes), then the ucontext, whose uc_mcontext is
  * at 176; in that: fault_address, regs[31], sp, pc. */

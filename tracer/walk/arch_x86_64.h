@@ -17,7 +17,7 @@ enum { TM_ARCH_BP = 6, TM_ARCH_SP = 7, TM_ARCH_PC = 16, TM_ARCH_RETURN = TM_ARCH
 
 #define TM_ARCH_CALL_PUSHES true
 
-#define TM_ARCH_CODE_BITS 47
+#define TM_ARCH_ADDRESS_BITS 47
 
 /* The kernel leaves sp at the ucontext when it enters the restorer: uc_mcontext is 40 bytes into it. */
 static const uint16_t tm_arch_signal_offset[TM_ARCH_REGISTERS] = {
