@@ -100,8 +100,8 @@ def walks_compared(walkcheck, command, tmp_path, *qemu_options):
     return totals
 
 
-@pytest.mark.parametrize("flags", ["-O0", "-O2", f"-O2 -fomit-frame-pointer {SIGNED}", "-Os -fno-omit-frame-pointer -no-pie",
-                                   "-O3 -Wl,-z,now -march=armv8.2-a+sve"])
+@pytest.mark.parametrize("flags", ["-O0", f"-O2 -fomit-frame-pointer {SIGNED}", "-Os -fno-omit-frame-pointer -no-pie",
+                                   *(["-O2", "-O3 -Wl,-z,now -march=armv8.2-a+sve"] if SLOW else [])])
 def test_every_kind_of_stack(walkcheck, tmp_path, flags):
     plugin = compile_for_aarch64(tmp_path / "plugin.so", [harness.PROGRAMS / "walks_plugin.c"], "-shared", "-fPIC",
                                  *flags.replace("-no-pie", "").split())
@@ -110,26 +110,29 @@ def test_every_kind_of_stack(walkcheck, tmp_path, flags):
     assert totals["walks"] > 8000 and totals["trails"] > totals["walks"] * .9, totals
 
 
-@pytest.mark.parametrize("flags", ["-O2", f"-O2 -fomit-frame-pointer {SIGNED}"])
+@pytest.mark.parametrize("flags", ["-O2"])
 def test_realigned_frames(walkcheck, tmp_path, flags):
     realigned = compile_for_aarch64(tmp_path / "realigned", [harness.PROGRAMS / "realigned.c"], "-w", *flags.split())
     assert walks_compared(walkcheck, [realigned], tmp_path)["walks"] > 10000
 
 
-@pytest.mark.parametrize("flags", ["-O2", f"-O0 -Wl,-z,lazy {SIGNED}"])
+@pytest.mark.parametrize("flags", ["-O2 -Wl,-z,lazy", *([f"-O0 -Wl,-z,lazy {SIGNED}"] if SLOW else [])])
 def test_interrupted_anywhere(walkcheck, tmp_path, flags):
     """Signals at random instructions: leaves, prologues, epilogues, linkage stubs."""
     ticks = 400 if SLOW else 25
     walks = compile_for_aarch64(tmp_path / "walks", [harness.PROGRAMS / "walks.cpp"], "-w", "-DDEEP=10", f"-DTICKS={ticks}",
                                 *flags.split())
+    if IS_CLANG:
+        # clang 14 says nothing of epilogues here, where libgcc's walk leads astray, at times into unmapped memory
+        emulate_ok([walks, 2], "-E", "WALKCHECK_ALONE=1", EVERY_INSTRUCTION, preload=walkcheck)
+        return
     totals = walks_compared(walkcheck, [walks, 2], tmp_path, EVERY_INSTRUCTION)
     assert totals["walks"] - totals["trails"] > 2 * ticks, totals
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
 
-@pytest.mark.parametrize("options", ["25", "25,detail=1", "25,stats=0"])
-@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("threads, options", [(1, "25"), (8, "25"), (8, "25,detail=1"), (8, "25,stats=0")])
 def test_ledger(tracer, tmp_path_factory, threads, options):
     """Every block of every function of the malloc family, with its size, once; and all counters agree with the blocks."""
     ledger = tmp_path_factory.getbasetemp() / "aarch64-ledger"
@@ -156,11 +159,11 @@ def test_semantics(tracer, semantics, case):
     emulate_ok([semantics, case], preload=tracer, options=limits.get(case, "25"))
 
 
-@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("level", ["-O2"])
 def test_operators(tracer, tmp_path, level):
     operators = compile_for_aarch64(tmp_path / "operators", [harness.PROGRAMS / "operators.cpp"], level, "-g", "-std=c++17",
                                     "-fno-builtin", "-faligned-new", "-Wno-alloc-size-larger-than",
-                                    *(["-Wno-unknown-warning-option"] if IS_CLANG else []))
+                                    *(["-Wno-unknown-warning-option", "-fsized-deallocation"] if IS_CLANG else []))
     emulate_ok([operators], preload=tracer, options="25")
 
 
