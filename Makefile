@@ -114,6 +114,14 @@ $(LIB)/pkgconfig/tm.pc: tracer/tm.pc.in Makefile
 	@mkdir -p $(@D)
 	sed 's/@VERSION@/$(VERSION)/' $< >$@
 
+# The tracer needs libc alone, so that a cross compiler is all it takes for another processor.
+.PHONY: tracer
+tracer: $(LIB)/libtm.so $(LIB)/libtm.a $(BIN)/tm-run ## build what runs in the traced process, only
+
+.PHONY: tracer-aarch64
+tracer-aarch64: ## the same for aarch64 into build/aarch64/ (Debian: gcc-aarch64-linux-gnu)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/aarch64 CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar tracer
+
 # --------------------------------------------------------------------------------------------------- installing
 
 # Absolute; not by $(abspath), which takes a path with blanks for several.
@@ -208,9 +216,12 @@ lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellche
 	@.ci/deps run build test lint
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang CFLAGS=-Werror all unit
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CFLAGS=-Werror tracer-aarch64
 	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) coreanalyze/main.c -- $(CPPFLAGS_ALL) -std=gnu17
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \
 	    -D_GNU_SOURCE -D__x86_64__ -DTM_VERSION='""' -I. tracer coreanalyze
+	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \
+	    -D_GNU_SOURCE -D__aarch64__ -DTM_VERSION='""' -I. tracer
 	shellcheck $(SHELL_FILES)
 
 .PHONY: format
@@ -224,5 +235,5 @@ clean: ## remove build/
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo 'Variables: PREFIX DESTDIR BUILD CC CXX OPT CFLAGS SANITIZER=address,undefined'

@@ -31,7 +31,7 @@
         __atomic_compare_exchange_n((pointer), &expected_value, (value), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); \
     })
 
-/* Adds with one instruction that a signal cannot split. Not for words that another thread writes at the same time. */
+/* Adds in one step, which a signal cannot split: one instruction, or a pair that begins anew after a signal. Not for words that another thread writes at the same time. */
 static inline void tm_add_alone(uint64_t *counter, uint64_t value)
 {
 #if defined(__x86_64__)

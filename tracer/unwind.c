@@ -85,14 +85,15 @@ static enum outcome step_signal(struct walker *walker, struct state *state)
 }
 
 /* A realigned frame: the CFA was saved in it. */
-static enum outcome step_drap(struct walker *walker, struct state *state, uintptr_t offset)
+static enum outcome step_drap(struct walker *walker, struct state *state, uintptr_t offset,
+                              uintptr_t return_slot)
 {
     uintptr_t cfa;
     uintptr_t bp;
     uintptr_t pc;
     if (state->bp - offset < state->sp || state->bp % 8 != 0 ||
         !word_read(walker, state->bp - offset, &cfa) || cfa <= state->bp || cfa % 8 != 0 ||
-        !word_read(walker, state->bp, &bp) || !word_read(walker, cfa - TM_ARCH_RETURN_SLOT, &pc)) {
+        !word_read(walker, state->bp, &bp) || !word_read(walker, cfa - return_slot, &pc)) {
         return BROKEN;
     }
     *state = (struct state){.pc = tm_arch_code_pointer(pc), .sp = cfa, .bp = bp};
@@ -123,8 +124,9 @@ static enum outcome step_cfi(struct walker *walker, struct tm_registers *registe
     }
     if (row.signal) {
         window_leave(walker, caller.value[TM_ARCH_SP]);
-    } else if (caller.value[TM_ARCH_SP] <= sp || caller.value[TM_ARCH_SP] % 8 != 0) {
-        return BROKEN;
+    } else if (caller.value[TM_ARCH_SP] % 8 != 0 || caller.value[TM_ARCH_SP] < sp ||
+               (caller.value[TM_ARCH_SP] == sp && !(*interrupted && !TM_ARCH_CALL_PUSHES))) {
+        return BROKEN; /* only a leaf of no frame at all leaves the stack where it was */
     }
     *registers = caller;
     *interrupted = row.signal;
@@ -153,7 +155,7 @@ static enum outcome step_slow(struct walker *walker, struct state *state)
 /* Could this be a return address? One that was met before is; else there must be a call before it. */
 static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
 {
-    if (pc >> 47 != 0 || pc < 4096) {
+    if (pc >> TM_ARCH_ADDRESS_BITS != 0 || pc < 4096) {
         return false;
     }
     if (tm_rules_find(&walker->rules, state_key(pc, false)) != 0) {
@@ -163,28 +165,64 @@ static bool is_plausible_return(const struct walker *walker, uintptr_t pc)
            tm_arch_follows_call((const uint8_t *)pc - 8);
 }
 
+/* The caller of a function that was interrupted at its first instruction; BROKEN if it does not look like
+ * one. Here the call pushed the return address, */
+static enum outcome guess_pushed(struct walker *walker, struct state *state)
+{
+    uintptr_t pc;
+    if (!word_read(walker, state->sp, &pc) || !is_plausible_return(walker, pc)) {
+        return BROKEN;
+    }
+    *state = (struct state){.pc = pc, .sp = state->sp + sizeof(uintptr_t), .bp = state->bp};
+    walker->guessed = true;
+    return STEPPED;
+}
+
+/* here it is in the link register: NULL if that is not known. In code that has run it may be left over from
+ * the last call, so it counts in linkage stubs and where no code is. */
+static enum outcome guess_linked(struct walker *walker, struct state *state, const uintptr_t *link)
+{
+    uintptr_t pushed = 0;
+    bool stub = tm_arch_is_stub(state->pc, &pushed);
+    if (!stub && tm_arch_is_readable(state->pc)) {
+        return BROKEN;
+    }
+    if (!link) {
+        return NEEDS_REGISTERS;
+    }
+    uintptr_t pc = tm_arch_code_pointer(*link);
+    if (!stub && !is_plausible_return(walker, pc)) {
+        return BROKEN;
+    }
+    *state = (struct state){.pc = pc, .sp = state->sp + pushed, .bp = state->bp};
+    walker->guessed = walker->guessed || !stub;
+    return STEPPED;
+}
+
 /* Without CFI (code made at run time, assembler): the frame-pointer chain, or, where a signal came, a
  * function that has not pushed anything yet, such as the one at 0 that a null pointer called. A zero frame
  * pointer marks the outermost frame (AMD64 ABI, 3.4.1); the start of ld.so, below which the constructors of
  * libraries run, has no other mark. */
-static enum outcome step_guess(struct walker *walker, struct state *state, bool in_module)
+static enum outcome step_guess(struct walker *walker, struct state *state, bool in_module,
+                               const uintptr_t *link)
 {
     if (in_module && state->bp == 0 && !state->interrupted) {
         return ENDED;
     }
-    struct state caller = {.bp = state->bp, .sp = state->sp + 8};
-    if (state->interrupted && word_read(walker, state->sp, &caller.pc) &&
-        is_plausible_return(walker, caller.pc)) {
-        *state = caller;
-        walker->guessed = true;
-        return STEPPED;
+    if (state->interrupted) {
+        enum outcome outcome =
+            TM_ARCH_CALL_PUSHES ? guess_pushed(walker, state) : guess_linked(walker, state, link);
+        if (outcome != BROKEN) {
+            return outcome;
+        }
     }
-    caller.sp = state->bp + 16;
+    struct state caller = {.sp = state->bp + 16};
     if (state->bp < state->sp || state->bp % 8 != 0 || !word_read(walker, state->bp + 8, &caller.pc) ||
         !word_read(walker, state->bp, &caller.bp) || walker->window.low > state->sp ||
-        !is_plausible_return(walker, caller.pc)) {
+        !is_plausible_return(walker, tm_arch_code_pointer(caller.pc))) {
         return BROKEN; /* the last but one: not on this stack */
     }
+    caller.pc = tm_arch_code_pointer(caller.pc);
     *state = caller;
     walker->guessed = true;
     return STEPPED;
@@ -223,7 +261,7 @@ static __attribute__((noinline)) enum outcome step_barrier(struct walker *walker
 {
     switch (tm_rule_kind(value)) {
     case TM_RULE_DRAP:
-        return step_drap(walker, state, tm_rule_cfa(value));
+        return step_drap(walker, state, tm_rule_cfa(value), tm_rule_return_slot(value));
     case TM_RULE_SIGNAL:
         return step_signal(walker, state);
     case TM_RULE_END:
@@ -235,7 +273,7 @@ static __attribute__((noinline)) enum outcome step_barrier(struct walker *walker
             walker->depth--;
             return STEPPED; /* the same frame again, with its new rule */
         }
-        return step_guess(walker, state, tm_rule_cfa(value) != 0);
+        return step_guess(walker, state, tm_rule_cfa(value) != 0, NULL);
     default:
         return NO_MEMORY;
     }
@@ -266,7 +304,8 @@ static enum outcome walk_states(struct walker *walker)
             continue;
         }
         uintptr_t slot = tm_rule_slot(value);
-        uintptr_t deepest = slot > TM_ARCH_RETURN_SLOT ? slot : TM_ARCH_RETURN_SLOT;
+        uintptr_t return_slot = tm_rule_return_slot(value);
+        uintptr_t deepest = slot > return_slot ? slot : return_slot;
         if (__builtin_expect(cfa > walker->window.high, false) &&
             !tm_window_move(&walker->window, cfa - deepest, cfa)) {
             return BROKEN;
@@ -274,7 +313,7 @@ static enum outcome walk_states(struct walker *walker)
         if (slot != 0) {
             state.bp = word_at(cfa - slot);
         }
-        state.pc = tm_arch_code_pointer(word_at(cfa - TM_ARCH_RETURN_SLOT));
+        state.pc = tm_arch_code_pointer(word_at(cfa - return_slot));
         state.sp = cfa;
         state.interrupted = false;
         if (is_bottom(state.pc)) {
@@ -326,7 +365,9 @@ static enum outcome registers_step_guess(struct walker *walker, struct tm_regist
                           .sp = registers->value[TM_ARCH_SP],
                           .bp = tm_register_known(registers, TM_ARCH_BP) ? registers->value[TM_ARCH_BP] : 0,
                           .interrupted = *interrupted};
-    enum outcome outcome = step_guess(walker, &state, in_module);
+    bool has_link = tm_register_known(registers, TM_ARCH_RETURN);
+    enum outcome outcome =
+        step_guess(walker, &state, in_module, has_link ? &registers->value[TM_ARCH_RETURN] : NULL);
     if (outcome == STEPPED) {
         registers->known = 0;
         tm_register_set(registers, TM_ARCH_PC, state.pc);

@@ -605,11 +605,20 @@ static void tracer_find(void)
     tracer_end = (uintptr_t)&tm_table;
 }
 
+static uintptr_t interrupted_at(const ucontext_t *context)
+{
+#if defined(__aarch64__)
+    return (uintptr_t)context->uc_mcontext.pc;
+#else
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+#endif
+}
+
 /* The allocator itself must not be interrupted by malloc: only when the tracer's own code was. */
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)info;
-    uintptr_t pc = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    uintptr_t pc = interrupted_at(context);
     handled++;
     if (pc < tracer_start || pc >= tracer_end) {
         return;
@@ -625,10 +634,14 @@ static void on_signal(int number, siginfo_t *info, void *context)
     }
 }
 
+#ifndef SIGNAL_EVERY
+#define SIGNAL_EVERY 50 /* microseconds; emulated processors need more */
+#endif
+
 static void signals_begin(int flags)
 {
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags};
-    struct itimerval often = {{0, 50}, {0, 50}};
+    struct itimerval often = {{0, SIGNAL_EVERY}, {0, SIGNAL_EVERY}};
     tracer_find();
     REQUIRE(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
 }

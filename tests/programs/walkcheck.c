@@ -1,6 +1,7 @@
 /* walkcheck.c: a library to preload that walks the stack at every allocation with the tracer's walker, with
- * its kept walk (trail.h), and with libunwind's unw_backtrace, compares, and appends one line of totals per
- * process to the file that WALKCHECK names.
+ * its kept walk (trail.h), and with another one (libunwind's unw_backtrace; on aarch64, for which Debian has
+ * no libunwind to cross-compile with, libgcc's _Unwind_Backtrace), compares, and appends one line of totals
+ * per process to the file that WALKCHECK names.
  *
  * It stands in for the rest of the tracer: frame ids are places in a table, memory comes from mmap. With
  * WALKCHECK_ALONE=1 it walks, but compares nothing; with WALKCHECK_BENCH=N it times N walks of each kind at
@@ -18,6 +19,7 @@
 
 #include "tracer/layout.h"
 #include "tracer/unwind.h"
+#include "tracer/walk/arch.h"
 #include "tracer/walk/rules.h"
 #include "tracer/walk/trail.h"
 
@@ -25,8 +27,35 @@
 #define DEPTH_MAX  4096
 #define FRAME_BITS 20
 
+#if defined(__aarch64__)
+#include <unwind.h>
+
+struct backtrace {
+    void **buffer;
+    int size;
+    int count;
+};
+
+static _Unwind_Reason_Code frame_visit(struct _Unwind_Context *context, void *argument)
+{
+    struct backtrace *backtrace = argument;
+    if (backtrace->count == backtrace->size) {
+        return _URC_END_OF_STACK;
+    }
+    backtrace->buffer[backtrace->count++] = (void *)_Unwind_GetIP(context);
+    return _URC_NO_REASON;
+}
+
+static int unw_backtrace(void **buffer, int size)
+{
+    struct backtrace backtrace = {.buffer = buffer, .size = size};
+    _Unwind_Backtrace(frame_visit, &backtrace);
+    return backtrace.count;
+}
+#else
 /* libunwind's; declared here because its header conflicts with LLVM's package of the same name */
 extern int unw_backtrace(void **buffer, int size);
+#endif
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -70,13 +99,14 @@ void tm_private_free(void *memory, size_t size)
  * Comparing
  */
 static uint64_t walks, frames_compared, different, shorter, longer, broken, guessed, missed, bench_frames;
-static uint64_t trails, trail_frames, trail_kept, trail_different;
+static uint64_t trails, trail_frames, trail_kept, trail_different, stubs;
 static uint64_t bench_own, bench_other;
 static long bench_count;
 static bool ready;
 static bool alone;
 static __thread bool busy;
 static __thread uint32_t ids[DEPTH_MAX];
+static __thread uint32_t outermost;
 static __thread struct tm_trail trail;
 static __thread void *others[DEPTH_MAX + 16];
 
@@ -105,7 +135,7 @@ static void difference_print(const char *what, const struct tm_walk *walk, void 
         return;
     }
     static char text[1 << 16];
-    int length = snprintf(text, sizeof(text), "# %s: own %u flags %x, libunwind %d\n", what, walk->count,
+    int length = snprintf(text, sizeof(text), "# %s: own %u flags %x, the other %d\n", what, walk->count,
                           walk->flags, other_count);
     for (int i = 0; i < other_count || i < (int)walk->count; i++) {
         uintptr_t own = i < (int)walk->count ? frame_words[ids[i]] & TM_FRAME_ADDRESS_MASK : 0;
@@ -122,6 +152,15 @@ static void difference_print(const char *what, const struct tm_walk *walk, void 
     output(text, length);
 }
 
+/* A linkage stub of aarch64 has no CFI: the other one ends there. All that can be said is that this one comes
+ * to the same outermost frame as the walks of this thread that they agreed on. */
+static bool ends_at_stub(const struct tm_walk *walk, void *const *other, int other_count)
+{
+    uintptr_t pushed;
+    return other_count > 0 && tm_arch_is_stub((uintptr_t)other[other_count - 1], &pushed) &&
+           ids[walk->count - 1] == outermost;
+}
+
 static void walks_compare(const struct tm_walk_start *start, const struct tm_walk *walk)
 {
     int count = unw_backtrace(others, DEPTH_MAX + 16);
@@ -130,7 +169,7 @@ static void walks_compare(const struct tm_walk_start *start, const struct tm_wal
         first++;
     }
     if (first == count) {
-        add(&missed, 1); /* libunwind did not find its way out of this library */
+        add(&missed, 1); /* the other one did not find its way out of this library */
         return;
     }
     void **other = others + first;
@@ -151,8 +190,13 @@ static void walks_compare(const struct tm_walk_start *start, const struct tm_wal
         add(&shorter, 1);
         difference_print("shorter", walk, other, other_count);
     } else if ((int)walk->count > other_count && walk->count < DEPTH_MAX) {
-        add(&longer, 1);
-        difference_print("longer", walk, other, other_count);
+        bool stub = ends_at_stub(walk, other, other_count);
+        add(stub ? &stubs : &longer, 1);
+        if (!stub) {
+            difference_print("longer", walk, other, other_count);
+        }
+    } else {
+        outermost = ids[walk->count - 1];
     }
 }
 
@@ -197,30 +241,34 @@ static void walks_time(const struct tm_walk_start *start, struct tm_walk *walk)
     add(&bench_frames, (uint64_t)bench_count * walk->count);
 }
 
-static __attribute__((noinline)) void allocation_walk(const uintptr_t *frame)
+static __attribute__((noinline)) void allocation_walk(const struct tm_walk_start *start)
 {
     if (!ready || busy) {
         return;
     }
     int saved = errno;
     busy = true;
-    struct tm_walk_start start = {.pc = frame[1], .sp = (uintptr_t)(frame + 2), .bp = frame[0]};
     struct tm_walk walk = {.frames = ids, .limit = DEPTH_MAX};
-    tm_unwind(&start, &walk);
-    trail_compare(&start, &walk);
+    tm_unwind(start, &walk);
+    trail_compare(start, &walk);
     add(&walks, 1);
     add(&broken, (walk.flags & TM_STACK_BROKEN) != 0);
     add(&guessed, (walk.flags & TM_STACK_GUESSED) != 0);
     if (bench_count > 0) {
-        walks_time(&start, &walk);
+        walks_time(start, &walk);
     } else if (!alone) {
-        walks_compare(&start, &walk);
+        walks_compare(start, &walk);
     }
     busy = false;
     errno = saved;
 }
 
-#define ALLOCATION_WALK() allocation_walk(__builtin_frame_address(0))
+#define ALLOCATION_WALK()                                                                                    \
+    allocation_walk(&(const struct tm_walk_start){                                                           \
+        .pc = (uintptr_t)__builtin_return_address(0),                                                        \
+        .sp = tm_arch_caller_sp(),                                                                           \
+        .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
+    })
 
 PUBLIC void *malloc(size_t size)
 {
@@ -282,9 +330,9 @@ __attribute__((destructor)) static void end(void)
         length = snprintf(text, sizeof(text),
                           "%s walks=%lu frames=%lu different=%lu shorter=%lu longer=%lu broken=%lu "
                           "guessed=%lu missed=%lu trails=%lu trail_frames=%lu trail_kept=%lu "
-                          "trail_different=%lu\n",
+                          "trail_different=%lu stubs=%lu\n",
                           program_invocation_short_name, walks, frames_compared, different, shorter, longer,
-                          broken, guessed, missed, trails, trail_frames, trail_kept, trail_different);
+                          broken, guessed, missed, trails, trail_frames, trail_kept, trail_different, stubs);
     }
     output(text, length);
 }

@@ -23,6 +23,13 @@
 
 #define NOINLINE __attribute__((noinline))
 
+#ifndef TICKS
+#define TICKS 4 /* signals, for each round */
+#endif
+#ifndef DEEP
+#define DEEP 3000 /* calls, of the deepest recursion */
+#endif
+
 NOINLINE static void allocate(int size)
 {
     void *volatile block = malloc(static_cast<size_t>(size) + 8);
@@ -330,8 +337,8 @@ int main(int argc, char **argv)
         }
     }
     large(1);
-    recurse(3000);
-    interrupted(count * 4);
+    recurse(DEEP);
+    interrupted(count * TICKS);
     threads(count);
     puts("done");
     return 0;

@@ -639,7 +639,7 @@ START_TEST(code_loaded_later_gets_its_rules)
     for (size_t i = 0; i < (size_t)1 << (64 - table->shift); i++) {
         if (table->slots[i].key != 0 && tm_rule_kind(table->slots[i].value) == TM_RULE_SP) {
             table->slots[i].value &=
-                ~(UINT64_C(7) << TM_RULE_KIND_SHIFT | TM_RULE_CFA_MAX << TM_RULE_CFA_SHIFT);
+                ~(UINT64_C(7) << TM_RULE_KIND_SHIFT | TM_RULE_PLACE_MAX << TM_RULE_PLACE_SHIFT);
             table->slots[i].value |= (uint64_t)TM_RULE_NONE << TM_RULE_KIND_SHIFT;
             changed++;
         }

@@ -14,6 +14,7 @@
 #include "../record/blocks.h"
 #include "../record/totals.h"
 #include "../tables/modules.h"
+#include "../walk/arch.h"
 
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define INLINE static inline __attribute__((always_inline))
@@ -22,7 +23,7 @@
 #define CALLER(name)                                                                                         \
     const struct tm_walk_start name = {                                                                      \
         .pc = (uintptr_t)__builtin_return_address(0),                                                        \
-        .sp = (uintptr_t)__builtin_dwarf_cfa(),                                                              \
+        .sp = tm_arch_caller_sp(),                                                                           \
         .bp = *(const uintptr_t *)__builtin_frame_address(0),                                                \
     }
 

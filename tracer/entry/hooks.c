@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../host/system.h"
 #include "call.h"
 
 EXPORT void *malloc(size_t size);
@@ -152,7 +153,7 @@ void *valloc(size_t size)
 {
     CALLER(caller);
     if (TM_UNLIKELY(!is_awake())) {
-        return early_allocate(size, 4096);
+        return early_allocate(size, TM_PAGE_MAX);
     }
     struct request request = {.size = size};
     return tm_real.valloc ? allocate(real_valloc, &request, &caller) : no_memory();
@@ -162,7 +163,7 @@ void *pvalloc(size_t size)
 {
     CALLER(caller);
     if (TM_UNLIKELY(!is_awake())) {
-        return early_allocate((size + 4095) & ~(size_t)4095, 4096);
+        return early_allocate((size + TM_PAGE_MAX - 1) & ~(size_t)(TM_PAGE_MAX - 1), TM_PAGE_MAX);
     }
     struct request request = {.size = size};
     return tm_real.pvalloc ? allocate(real_pvalloc, &request, &caller) : no_memory();

@@ -13,6 +13,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+/* No page of this processor's Linux is larger. */
+#if defined(__aarch64__)
+#define TM_PAGE_MAX UINT64_C(65536)
+#else
+#define TM_PAGE_MAX UINT64_C(4096)
+#endif
+
 static inline long tm_system(long number, long a, long b, long c, long d, long e, long f)
 {
 #if defined(__x86_64__)

@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 #include "../data.h"
+#include "../walk/arch.h"
 #include "region.h"
 
 #define TM_LIVE_SEGMENT_SHIFT 13
-#define TM_LIVE_ADDRESS_BITS  47
+#define TM_LIVE_ADDRESS_BITS  TM_ARCH_ADDRESS_BITS
 
 /* The region's shape, in the form that the hooks read. Set once, before the first block. */
 struct tm_live {

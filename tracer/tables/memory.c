@@ -16,12 +16,6 @@
 #define SKIP     (UINT64_C(64) << 20)
 #define ATTEMPTS 64
 
-#if defined(__aarch64__)
-#define PAGE UINT64_C(65536) /* the largest page size of the architecture */
-#else
-#define PAGE UINT64_C(4096)
-#endif
-
 long (*tm_memory_source)(uintptr_t address, size_t size, int flags) = tm_system_mmap;
 
 /* The first address of each kind that was never asked for. */
@@ -29,7 +23,7 @@ static uint64_t next_address[] = { TM_PREFERRED_ADDRESS, TM_PRIVATE_ADDRESS };
 
 static uint64_t size_in_pages(size_t size)
 {
-    return ((uint64_t)size + PAGE - 1) & ~(PAGE - 1);
+    return ((uint64_t)size + TM_PAGE_MAX - 1) & ~(TM_PAGE_MAX - 1);
 }
 
 static bool memory_account(enum tm_memory kind, uint64_t size)

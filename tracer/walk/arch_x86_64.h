@@ -4,24 +4,32 @@
 #define TM_ARCH_X86_64_H
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 
 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
-enum { TM_ARCH_REGISTERS = 17, TM_ARCH_BX = 3, TM_ARCH_BP = 6, TM_ARCH_SP = 7, TM_ARCH_PC = 16 };
+enum { TM_ARCH_BP = 6, TM_ARCH_SP = 7, TM_ARCH_PC = 16, TM_ARCH_RETURN = TM_ARCH_PC, TM_ARCH_REGISTERS = 17 };
 
-#define TM_ARCH_CALLEE_SAVED (UINT32_C(1) << 3 | UINT32_C(1) << 6 | UINT32_C(0xf) << 12)
+#define TM_ARCH_CALLEE_SAVED (UINT64_C(1) << 3 | UINT64_C(1) << 6 | UINT64_C(0xf) << 12)
 
-#define TM_ARCH_RETURN_SLOT 8
+#define TM_ARCH_LOST_BY_CALL UINT64_C(0)
+
+#define TM_ARCH_CALL_PUSHES true
+
+#define TM_ARCH_ADDRESS_BITS 47
 
 /* The kernel leaves sp at the ucontext when it enters the restorer: uc_mcontext is 40 bytes into it. */
-static const uint8_t tm_arch_signal_offset[TM_ARCH_REGISTERS] = {
+static const uint16_t tm_arch_signal_offset[TM_ARCH_REGISTERS] = {
     144, 136, 152, 128, 112, 104, 120, 160, 40, 48, 56, 64, 72, 80, 88, 96, 168,
 };
+
+#define tm_arch_caller_sp() ((uintptr_t)__builtin_dwarf_cfa())
 
 #define tm_arch_capture(registers)                                                                           \
     do {                                                                                                     \
         uintptr_t *tm_value = (registers)->value;                                                            \
-        (registers)->known = TM_ARCH_CALLEE_SAVED | UINT32_C(1) << TM_ARCH_SP | UINT32_C(1) << TM_ARCH_PC;   \
+        (registers)->known = TM_ARCH_CALLEE_SAVED | UINT64_C(1) << TM_ARCH_SP | UINT64_C(1) << TM_ARCH_PC;   \
         __asm__ volatile("movq %%rbx, 24(%0)\n\t"                                                            \
                          "movq %%rbp, 48(%0)\n\t"                                                            \
                          "movq %%rsp, 56(%0)\n\t"                                                            \
@@ -39,6 +47,49 @@ static const uint8_t tm_arch_signal_offset[TM_ARCH_REGISTERS] = {
 static inline uintptr_t tm_arch_code_pointer(uintptr_t pc)
 {
     return pc;
+}
+
+/* bits 0..14 CFA / 8, 15..22 slot of the frame pointer / 8; the return address is below the CFA. */
+static inline uintptr_t tm_arch_place_cfa(uint64_t place)
+{
+    return (place & 0x7fff) * 8;
+}
+
+static inline uintptr_t tm_arch_place_return(uint64_t place)
+{
+    (void)place;
+    return 8;
+}
+
+static inline uintptr_t tm_arch_place_bp(uint64_t place)
+{
+    return (place >> 15 & 0xff) * 8;
+}
+
+static inline bool tm_arch_place_pack(uint64_t cfa, uint64_t return_slot, uint64_t bp_slot,
+                                      uint64_t *ret_place)
+{
+    *ret_place = cfa / 8 | bp_slot / 8 << 15;
+    return return_slot == 8 && cfa % 8 == 0 && bp_slot % 8 == 0 && cfa / 8 <= 0x7fff && bp_slot / 8 <= 0xff;
+}
+
+static inline bool tm_arch_cfi_is_ignored(uint8_t operation)
+{
+    (void)operation;
+    return false;
+}
+
+static inline uintptr_t tm_arch_above_cfa(int32_t return_offset)
+{
+    (void)return_offset;
+    return 0;
+}
+
+static inline bool tm_arch_is_stub(uintptr_t pc, uintptr_t *ret_pushed)
+{
+    (void)pc;
+    (void)ret_pushed;
+    return false; /* the linkers write CFI for them */
 }
 
 /* bytes[0..7] are the 8 bytes before the address: call rel32, or call r/m64 of 2, 3, 4, 6, 7 or 8 bytes. */
@@ -71,7 +122,8 @@ static inline bool tm_arch_is_sigreturn(const uint8_t *code)
     static const uint8_t trampoline[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
     return __builtin_memcmp(code, trampoline, sizeof(trampoline)) == 0;
 }
-#define TM_ARCH_SIGRETURN_SIZE 9
+#define TM_ARCH_SIGRETURN_SIZE  9
+#define TM_ARCH_SIGRETURN_FIRST false
 
 /* rt_sigprocmask copies the new mask in before it refuses an unknown `how`: EFAULT or EINVAL, and nothing
  * changes. (kernel/signal.c; Abseil's AddressIsReadable does the same.) Every seccomp filter lets it through.
@@ -84,7 +136,7 @@ static inline bool tm_arch_is_readable(uintptr_t address)
                      : "=a"(result)
                      : "0"((long)SYS_rt_sigprocmask), "D"(-1L), "S"(address), "d"(0L), "r"(size)
                      : "rcx", "r11", "memory");
-    return result != -EFAULT;
+    return address != 0 && result != -EFAULT; /* 0 would be no mask */
 }
 
 #endif

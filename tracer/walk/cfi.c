@@ -171,8 +171,8 @@ static bool cfa_execute(struct machine *machine, uint8_t op)
 static bool register_execute(struct machine *machine, uint8_t op)
 {
     struct tm_cursor *program = &machine->program;
-    if (op < OP_OFFSET_EXTENDED || op == OP_REMEMBER_STATE || op == OP_RESTORE_STATE ||
-        op == OP_GNU_ARGS_SIZE || op == OP_MIPS_ADVANCE8) {
+    if (op < OP_OFFSET_EXTENDED || tm_arch_cfi_is_ignored(op) || op == OP_REMEMBER_STATE ||
+        op == OP_RESTORE_STATE || op == OP_GNU_ARGS_SIZE || op == OP_MIPS_ADVANCE8) {
         return false;
     }
     uint64_t column = tm_cursor_uleb(program);
@@ -365,6 +365,13 @@ static enum tm_cfi_result word_read(const struct step *step, uintptr_t address, 
     return step->read(step->context, address, ret_word) ? TM_CFI_STEPPED : TM_CFI_UNREADABLE;
 }
 
+static uintptr_t above_cfa(const struct tm_cfi_row *row)
+{
+    const struct tm_cfi_rules *rules = &row->rules;
+    bool by_stack = rules->cfa_register == TM_ARCH_SP && rules->kind[row->return_register] == TM_CFI_OFFSET;
+    return by_stack ? tm_arch_above_cfa(rules->value[row->return_register]) : 0;
+}
+
 /* The caller's value of one register; TM_CFI_UNKNOWN where that cannot be had. */
 static enum tm_cfi_result register_compute(const struct step *step, unsigned column, uintptr_t *ret_value)
 {
@@ -374,7 +381,7 @@ static enum tm_cfi_result register_compute(const struct step *step, unsigned col
     switch (step->row->rules.kind[column]) {
     case TM_CFI_SAME:
         if (column == TM_ARCH_SP) {
-            *ret_value = step->cfa;
+            *ret_value = step->cfa + above_cfa(step->row);
             return TM_CFI_STEPPED;
         }
         *ret_value = step->callee->value[column];
@@ -424,6 +431,9 @@ enum tm_cfi_result tm_cfi_step(const struct tm_cfi_row *row, struct tm_registers
         }
     }
     tm_register_set(&caller, TM_ARCH_PC, tm_arch_code_pointer(caller.value[row->return_register]));
+    if (!row->signal) {
+        caller.known &= ~TM_ARCH_LOST_BY_CALL;
+    }
     *registers = caller;
     return TM_CFI_STEPPED;
 }

@@ -17,10 +17,9 @@ uint64_t tm_rules_generation = 1;
 /* ---------------------------------------------------------------------------------------------------------------
  * Rules
  */
-static uint64_t rule_make(enum tm_rule_kind kind, uint64_t cfa, uint64_t slot)
+static uint64_t rule_make(enum tm_rule_kind kind, uint64_t place)
 {
-    return (uint64_t)kind << TM_RULE_KIND_SHIFT | (cfa / 8) << TM_RULE_CFA_SHIFT |
-           (slot / 8) << TM_RULE_SLOT_SHIFT;
+    return (uint64_t)kind << TM_RULE_KIND_SHIFT | place << TM_RULE_PLACE_SHIFT;
 }
 
 static bool expression_is(const struct tm_cfi_row *row, int32_t value, const uint8_t *bytes, size_t size)
@@ -30,17 +29,17 @@ static bool expression_is(const struct tm_cfi_row *row, int32_t value, const uin
     return length == size && memcmp(expression, bytes, size) == 0;
 }
 
-/* The frame pointer's rule as a slot, if it is a plain one. */
-static bool row_slot(const struct tm_cfi_row *row, uint64_t *ret_slot)
+/* How far below the CFA a register is saved, 0 = it is unchanged; false if neither. */
+static bool row_slot(const struct tm_cfi_row *row, unsigned column, uint64_t *ret_slot)
 {
-    int32_t offset = row->rules.value[TM_ARCH_BP];
-    switch (row->rules.kind[TM_ARCH_BP]) {
+    int32_t offset = row->rules.value[column];
+    switch (row->rules.kind[column]) {
     case TM_CFI_SAME:
         *ret_slot = 0;
         return true;
     case TM_CFI_OFFSET:
         *ret_slot = (uint64_t) - (int64_t)offset;
-        return offset < 0 && offset % 8 == 0 && (uint64_t) - (int64_t)offset / 8 <= TM_RULE_SLOT_MAX;
+        return offset < 0;
     default:
         return false;
     }
@@ -51,17 +50,20 @@ static bool row_slot(const struct tm_cfi_row *row, uint64_t *ret_slot)
 static uint64_t rule_constant(const struct tm_cfi_row *row)
 {
     const struct tm_cfi_rules *rules = &row->rules;
-    uint64_t slot;
-    bool plain = row_slot(row, &slot) && rules->cfa_value >= TM_ARCH_RETURN_SLOT &&
-                 rules->cfa_value % 8 == 0 && (uint64_t)rules->cfa_value / 8 <= TM_RULE_CFA_MAX &&
-                 slot <= (uint64_t)rules->cfa_value;
+    uint64_t cfa = (uint64_t)(int64_t)rules->cfa_value;
+    uint64_t return_slot;
+    uint64_t bp_slot;
+    uint64_t place;
+    bool plain = rules->cfa_value > 0 && row_slot(row, TM_ARCH_RETURN, &return_slot) &&
+                 row_slot(row, TM_ARCH_BP, &bp_slot) && return_slot <= cfa && bp_slot <= cfa &&
+                 tm_arch_place_pack(cfa, return_slot, bp_slot, &place);
     if (plain && rules->cfa_register == TM_ARCH_SP) {
-        return rule_make(TM_RULE_SP, (uint64_t)rules->cfa_value, slot);
+        return rule_make(TM_RULE_SP, place);
     }
     if (plain && rules->cfa_register == TM_ARCH_BP) {
-        return rule_make(TM_RULE_BP, (uint64_t)rules->cfa_value, slot);
+        return rule_make(TM_RULE_BP, place);
     }
-    return rule_make(TM_RULE_SLOW, 0, 0);
+    return rule_make(TM_RULE_SLOW, 0);
 }
 
 /* gcc's realigned frame: CFA by DW_OP_breg(BP) -n, DW_OP_deref with n a small multiple of 8; BP by
@@ -72,17 +74,22 @@ static uint64_t rule_realigned(const struct tm_cfi_row *row)
     size_t size;
     const uint8_t *cfa = tm_cfi_expression(row, row->rules.cfa_value, &size);
     /* one byte of SLEB128: -64..63 */
-    bool found = size == 3 && cfa[0] == 0x70 + TM_ARCH_BP && (cfa[1] & 0xc7) == 0x40 && cfa[2] == 0x06 &&
+    uint64_t return_slot;
+    bool found = row_slot(row, TM_ARCH_RETURN, &return_slot) && return_slot != 0 && size == 3 &&
+                 cfa[0] == 0x70 + TM_ARCH_BP && (cfa[1] & 0xc7) == 0x40 && cfa[2] == 0x06 &&
                  row->rules.kind[TM_ARCH_BP] == TM_CFI_EXPRESSION &&
                  expression_is(row, row->rules.value[TM_ARCH_BP], saved_here, sizeof(saved_here));
-    return found ? rule_make(TM_RULE_DRAP, 0x80U - cfa[1], 0) : rule_make(TM_RULE_SLOW, 0, 0);
+    uint64_t place;
+    return found && tm_arch_place_pack(0x80U - cfa[1], return_slot, 0, &place)
+               ? rule_make(TM_RULE_DRAP, place)
+               : rule_make(TM_RULE_SLOW, 0);
 }
 
 /* Does this row say that the column is saved where the kernel saves it? */
 static bool saved_by_kernel(const struct tm_cfi_row *row, unsigned column)
 {
     unsigned offset = tm_arch_signal_offset[column];
-    const uint8_t bytes[] = {0x70 + TM_ARCH_SP, 0x80 | (offset & 0x7f), (uint8_t)(offset >> 7)};
+    const uint8_t bytes[] = {0x70 + TM_ARCH_SP, (uint8_t)(0x80 | (offset & 0x7f)), (uint8_t)(offset >> 7)};
     const uint8_t shorter[] = {0x70 + TM_ARCH_SP, (uint8_t)offset};
     return row->rules.kind[column] == TM_CFI_EXPRESSION &&
            (expression_is(row, row->rules.value[column], bytes, sizeof(bytes)) ||
@@ -93,8 +100,8 @@ static uint64_t rule_signal(const struct tm_cfi_row *row)
 {
     return saved_by_kernel(row, TM_ARCH_BP) && saved_by_kernel(row, TM_ARCH_SP) &&
                    saved_by_kernel(row, TM_ARCH_PC)
-               ? rule_make(TM_RULE_SIGNAL, 0, 0)
-               : rule_make(TM_RULE_SLOW, 0, 0);
+               ? rule_make(TM_RULE_SIGNAL, 0)
+               : rule_make(TM_RULE_SLOW, 0);
 }
 
 static uint64_t rule_pack(const struct tm_cfi_row *row)
@@ -104,11 +111,10 @@ static uint64_t rule_pack(const struct tm_cfi_row *row)
         return rule_signal(row);
     }
     if (rules->kind[row->return_register] == TM_CFI_UNDEFINED) {
-        return rule_make(TM_RULE_END, 0, 0);
+        return rule_make(TM_RULE_END, 0);
     }
-    if (row->return_register != TM_ARCH_PC || rules->kind[TM_ARCH_PC] != TM_CFI_OFFSET ||
-        rules->value[TM_ARCH_PC] != -TM_ARCH_RETURN_SLOT || rules->kind[TM_ARCH_SP] != TM_CFI_SAME) {
-        return rule_make(TM_RULE_SLOW, 0, 0);
+    if (row->return_register != TM_ARCH_RETURN || rules->kind[TM_ARCH_SP] != TM_CFI_SAME) {
+        return rule_make(TM_RULE_SLOW, 0);
     }
     return rules->cfa_register == TM_CFI_CFA_EXPRESSION ? rule_realigned(row) : rule_constant(row);
 }
@@ -134,16 +140,19 @@ static uint64_t rule_compute(uintptr_t pc, uintptr_t code_address)
     struct tm_eh_module module;
     struct tm_cfi_row row;
     bool inside = tm_eh_module_find(code_address, &module);
+    if (TM_ARCH_SIGRETURN_FIRST && is_sigreturn(pc)) {
+        return rule_make(TM_RULE_SIGNAL, 0);
+    }
     if (inside && tm_cfi_row_find(&module, code_address, &row)) {
         return rule_pack(&row);
     }
     if (is_sigreturn(pc)) {
-        return rule_make(TM_RULE_SIGNAL, 0, 0);
+        return rule_make(TM_RULE_SIGNAL, 0);
     }
     if (inside && pc != code_address && is_hand_made_bottom(&module, pc)) {
-        return rule_make(TM_RULE_END, 0, 0);
+        return rule_make(TM_RULE_END, 0);
     }
-    return rule_make(TM_RULE_NONE, inside ? 8 : 0, 0);
+    return rule_make(TM_RULE_NONE, inside);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------

@@ -29,17 +29,14 @@ enum tm_rule_kind {
     TM_RULE_SIGNAL = 4, /* signal trampoline: the registers are in the ucontext at the stack pointer */
     TM_RULE_END = 5,    /* outermost frame */
     TM_RULE_SLOW = 6,   /* CFI of any other form */
-    TM_RULE_NONE = 7,   /* no CFI; cfa = 8 if the address lies in a module, else 0 */
+    TM_RULE_NONE = 7,   /* no CFI; cfa != 0 if the address lies in a module */
 };
 
-/* Value: bits 0..27 frame id, 28..30 kind, 31..45 cfa / 8, 46..53 slot / 8, 54..63 generation.
- * slot: the caller's frame pointer is saved at CFA - slot, 0 = it is unchanged. */
+/* Value: bits 0..27 frame id, 28..30 kind, 31..53 place (arch.h), 54..63 generation. */
 #define TM_RULE_ID_BITS          28
 #define TM_RULE_KIND_SHIFT       28
-#define TM_RULE_CFA_SHIFT        31
-#define TM_RULE_CFA_MAX          UINT64_C(0x7fff)
-#define TM_RULE_SLOT_SHIFT       46
-#define TM_RULE_SLOT_MAX         UINT64_C(0xff)
+#define TM_RULE_PLACE_SHIFT      31
+#define TM_RULE_PLACE_MAX        UINT64_C(0x7fffff)
 #define TM_RULE_GENERATION_SHIFT 54
 #define TM_RULE_GENERATION_MASK  UINT64_C(0x3ff)
 
@@ -103,19 +100,19 @@ static inline uint32_t tm_rule_id(uint64_t value)
 
 static inline uintptr_t tm_rule_cfa(uint64_t value)
 {
-    return (value >> TM_RULE_CFA_SHIFT & TM_RULE_CFA_MAX) * 8;
+    return tm_arch_place_cfa(value >> TM_RULE_PLACE_SHIFT);
 }
 
-static inline uintptr_t tm_rule_slot(uint64_t value)
-{
-    return (value >> TM_RULE_SLOT_SHIFT & TM_RULE_SLOT_MAX) * 8;
-}
-
-/* The return address of a plain call lies this many bytes below the CFA. */
+/* The return address lies this far below the CFA, */
 static inline uintptr_t tm_rule_return_slot(uint64_t value)
 {
-    (void)value;
-    return TM_ARCH_RETURN_SLOT;
+    return tm_arch_place_return(value >> TM_RULE_PLACE_SHIFT);
+}
+
+/* the caller's frame pointer this far; 0 = it is unchanged. */
+static inline uintptr_t tm_rule_slot(uint64_t value)
+{
+    return tm_arch_place_bp(value >> TM_RULE_PLACE_SHIFT);
 }
 
 #endif

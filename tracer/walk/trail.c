@@ -110,18 +110,19 @@ static enum advance advance_plain(struct hike *hike, uint64_t rule, uintptr_t cf
 static enum advance advance_realigned(struct hike *hike, uint64_t rule)
 {
     uintptr_t place = hike->bp - tm_rule_cfa(rule);
+    uintptr_t back = tm_rule_return_slot(rule);
     if (place < hike->sp || hike->bp % 8 != 0 ||
         !tm_window_cover(&hike->window, place, hike->bp + sizeof(uintptr_t))) {
         return LEFT;
     }
     uintptr_t cfa = word_at(place);
-    if (cfa <= hike->bp || cfa % 8 != 0 || !tm_window_cover(&hike->window, cfa - TM_ARCH_RETURN_SLOT, cfa)) {
+    if (cfa <= hike->bp || cfa % 8 != 0 || !tm_window_cover(&hike->window, cfa - back, cfa)) {
         return LEFT;
     }
     hike->bp = word_at(hike->bp);
-    hike->pc = tm_arch_code_pointer(word_at(cfa - TM_ARCH_RETURN_SLOT));
+    hike->pc = tm_arch_code_pointer(word_at(cfa - back));
     hike->sp = cfa;
-    hike->end = cfa - TM_ARCH_RETURN_SLOT;
+    hike->end = cfa - back;
     return hike->pc == 0 ? ENDED : ADVANCED;
 }
 
@@ -176,7 +177,7 @@ static uint32_t checks_push(struct tm_trail *trail, const struct tm_trail_fresh 
                             uintptr_t cfa, bool outer_needs_bp)
 {
     if (tm_rule_kind(fresh->rule) == TM_RULE_DRAP) {
-        check_add(trail, &count, cfa - TM_ARCH_RETURN_SLOT);
+        check_add(trail, &count, cfa - tm_rule_return_slot(fresh->rule));
         check_add(trail, &count, fresh->bp);
         check_add(trail, &count, fresh->bp - tm_rule_cfa(fresh->rule));
     } else {
