@@ -22,6 +22,8 @@ struct module_state {
     const char *name; /* for MODULE(...) */
     struct ca_binary binary;
     struct ca_symbol_table symbol_table;
+    struct ca_symbol_table variables; /* once variables_read */
+    bool variables_read;
     struct ca_debug_info debug_info;
 };
 
@@ -90,6 +92,7 @@ static void module_state_destroy(struct module_state *state)
     if (state) {
         ca_debug_info_close(&state->debug_info);
         ca_symbol_table_deinit(&state->symbol_table);
+        ca_symbol_table_deinit(&state->variables);
         ca_binary_close(&state->binary);
         free(state);
     }
@@ -132,7 +135,7 @@ static struct module_state *module_open(struct ca_symbolizer *symbolizer, uint32
         path[0] != '\0' ? ca_pool_string_bytes(&symbolizer->pool, path, ca_module_path_size(path)) : UNKNOWN;
     bool good = state->name && ca_binary_open(&state->binary, module, &symbolizer->binary_options);
     if (good && state->binary.module) {
-        good = ca_symbol_table_read(&state->symbol_table, state->binary.module) &&
+        good = ca_symbol_table_read(&state->symbol_table, state->binary.module, CA_SYMBOLS_OF_CODE) &&
                ca_debug_info_open(&state->debug_info, state->binary.module, &symbolizer->pool,
                                   &symbolizer->source_map);
     }
@@ -286,4 +289,54 @@ const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, u
     }
     *ret_count = result->count;
     return result->positions;
+}
+
+/* ---------------------------------------------------------------------------------------------- symbols */
+
+static bool variables_read(struct module_state *state)
+{
+    if (!state->variables_read && state->binary.module &&
+        !ca_symbol_table_read(&state->variables, state->binary.module, CA_SYMBOLS_OF_DATA)) {
+        ca_symbol_table_deinit(&state->variables);
+        return false;
+    }
+    state->variables_read = true;
+    return true;
+}
+
+bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
+                        struct ca_symbol_name *ret_name, bool *ret_found, struct ca_error **ret_error)
+{
+    *ret_found = false;
+    if (module == 0 || module >= symbolizer->module_count) {
+        return true;
+    }
+    struct module_state *state = module_open(symbolizer, module);
+    if (!state || !variables_read(state)) {
+        return ca_fail_memory(ret_error);
+    }
+    uint64_t file_address = address - symbolizer->modules[module].bias;
+    size_t count = 0;
+    const struct ca_symbol *found = ca_symbol_table_find(&state->symbol_table, file_address, &count);
+    bool is_code = found != NULL;
+    if (!found) {
+        found = ca_symbol_table_find(&state->variables, file_address, &count);
+    }
+    if (!found) {
+        return true;
+    }
+    const struct ca_symbol *best = &found[count - 1];
+    const char *name = ca_function_name(&symbolizer->pool, best->name);
+    if (!name) {
+        symbolizer->pool.failed = false;
+        return ca_fail_memory(ret_error);
+    }
+    *ret_name = (struct ca_symbol_name){
+        .name = name,
+        .start = best->start + symbolizer->modules[module].bias,
+        .size = best->end - best->start,
+        .is_code = is_code,
+    };
+    *ret_found = true;
+    return true;
 }

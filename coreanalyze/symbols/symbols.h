@@ -40,6 +40,18 @@ void ca_symbolizer_destroy(struct ca_symbolizer *symbolizer);
 const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module,
                                              uint64_t address, unsigned shown_delta, size_t *ret_count);
 
+/* The function or variable of a module whose symbol covers an address. */
+struct ca_symbol_name {
+    const char *name; /* demangled, without parameters; borrowed until the symbolizer is destroyed */
+    uint64_t start;   /* run-time address */
+    uint64_t size;
+    bool is_code;
+};
+/* *ret_found false: no symbol covers it (a stripped module names what it exports alone). False only when out
+ * of memory. */
+bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
+                        struct ca_symbol_name *ret_name, bool *ret_found, struct ca_error **ret_error);
+
 /* How symbols of a module were had, for tm-info and for the exit code. */
 enum ca_module_symbols {
     CA_SYMBOLS_NOT_ASKED = 0,
