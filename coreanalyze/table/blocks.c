@@ -50,6 +50,7 @@ struct around {
     uint64_t address;
     struct ca_block *best;
     bool found;
+    bool detail;
 };
 
 static void around_offer(struct around *around, const struct ca_block *block)
@@ -81,11 +82,18 @@ static void around_segment(struct around *around, const struct ca_live_rules *ru
             continue;
         }
         *ret_ended = true;
+        struct tm_live_detail element = {.word = word};
+        if (around->detail && stride >= sizeof(element)) {
+            memcpy(&element, bytes + i * stride, sizeof(element));
+        }
         if ((word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE && ca_word_stack(word)) {
             around_offer(around, &(struct ca_block){
                                      .address = address,
                                      .size = word & TM_LIVE_SIZE_MASK,
                                      .stack = ca_word_stack(word),
+                                     .time = element.time,
+                                     .order = element.order,
+                                     .thread = element.thread,
                                  });
         }
     }
@@ -124,7 +132,11 @@ bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_b
                            bool *ret_found, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
-    struct around around = {.address = address, .best = ret_block};
+    struct around around = {
+        .address = address,
+        .best = ret_block,
+        .detail = table->root.features & TM_FEATURE_DETAIL,
+    };
     if (!ca_wide_read(table, ret_error) || !around_live(table, &around, ret_error)) {
         return false;
     }
