@@ -159,7 +159,7 @@ struct tm_root {
     uint64_t fields;              /* address of field_count struct tm_field */
     uint64_t sample_bytes;        /* mean bytes between samples, 0 = every block */
     uint64_t max_bytes;           /* cap on the tracer's own memory, 0 = none */
-    uint64_t freed_count;         /* capacity of the history of freed blocks */
+    uint64_t freed_count;         /* blocks that each shard of the history of freed blocks keeps */
     uint64_t generation;          /* of the traces, from 1; a clear or a start adds 1: older records are void */
     uint64_t current;             /* bytes, folded, kept only when several threads allocate; the value to show is the sum over
                                    * the threads' counters */
@@ -229,9 +229,10 @@ struct tm_wide {
     uint64_t reserved2;
 };
 
-/* A freed block (ring, oldest overwritten). order publishes: 0 = being written. */
+/* A freed block. Threads are dealt out to shards, each of which is a ring of root.freed_count elements from a multiple of
+ * 2^24 on, its oldest overwritten. order publishes: 0 = empty or being written. */
 struct tm_freed {
-    uint64_t order;      /* sequence number of the free, from 1 */
+    uint64_t order;      /* sequence number of the free in its shard, from 1; of two shards, freed_time decides */
     uint64_t address;
     uint64_t size;
     uint64_t allocated_time;
@@ -241,7 +242,7 @@ struct tm_freed {
     uint32_t allocated_stack;
     uint32_t freed_stack;
     uint32_t domain;
-    uint32_t reserved;
+    uint32_t busy; /* the writers' own */
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -507,7 +508,7 @@ TM_ASSERT_FIELD(tm_freed, freed_thread, 44, 4);
 TM_ASSERT_FIELD(tm_freed, allocated_stack, 48, 4);
 TM_ASSERT_FIELD(tm_freed, freed_stack, 52, 4);
 TM_ASSERT_FIELD(tm_freed, domain, 56, 4);
-TM_ASSERT_FIELD(tm_freed, reserved, 60, 4);
+TM_ASSERT_FIELD(tm_freed, busy, 60, 4);
 
 TM_ASSERT_FIELD(tm_frame, word, 0, 8);
 TM_ASSERT_FIELD(tm_frame, module, 8, 4);

@@ -171,7 +171,7 @@ def test_preloaded_without_the_variable(program):
 
 
 @pytest.mark.parametrize("options", ["x", "25x", "-1", "65536", "25,", "25,detail=2", "25,foo=1", "25,max=1T", "25,sample=1",
-                                     "25,freed=1", ",detail=1", "99999999999999999999", "25,max=99999999999G"])
+                                     "25,freed=x", ",detail=1", "99999999999999999999", "25,max=99999999999G"])
 def test_malformed_variable(program, options):
     """One line on stderr, and the program runs untraced."""
     result = harness.run_ok([program("linked.c", "-O2")], env=preload(options))

@@ -157,10 +157,13 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
     }
     call.stack = 0;
     if (tm_block_find(domain, ptr, call.generation, &block)) {
+        struct tm_going going;
+        tm_freed_note(&call, &block, domain, ptr, &caller, &going);
         tm_begin(&call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
         tm_totals_before_fall(&call, block.size);
         if (tm_block_remove(&block, call.generation)) {
             tm_block_count_removed(&call, &block);
+            tm_freed_keep(&call, &going);
         }
         tm_done(&call);
     }

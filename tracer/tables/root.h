@@ -19,6 +19,7 @@ TM_DATA struct tm_beacon tm_root_beacon;
 struct tm_root_options {
     uint64_t features;
     uint64_t max_bytes;
+    uint64_t freed_count;
 };
 
 /* Makes the root page at the preferred address and points the beacon to it. State: STOPPED; FAILED where
