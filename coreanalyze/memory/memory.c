@@ -6,6 +6,7 @@
 
 #include "../util/grow.h"
 #include "images.h"
+#include "unwind.h"
 
 enum {
     RED_ZONE = 128,      /* bytes below the stack pointer that a function may use (x86-64 ABI) */
@@ -21,6 +22,7 @@ struct ca_memory {
     struct ca_images images;
     struct ca_thread_state *threads;
     size_t thread_count;
+    struct ca_unwound *unwound; /* by thread */
 };
 
 /* ---------------------------------------------------------------------------------------------- threads */
@@ -73,6 +75,10 @@ static bool threads_read(struct ca_memory *memory, struct ca_error **ret_error)
     if (!memory->threads) {
         return ca_fail_memory(ret_error);
     }
+    memory->unwound = calloc(count + 1, sizeof *memory->unwound);
+    if (!memory->unwound) {
+        return ca_fail_memory(ret_error);
+    }
     bool known = process->machine == EM_X86_64;
     for (size_t i = 0; i < count; i++) {
         bool complete = known && threads[i].register_count > CA_RSP;
@@ -97,6 +103,18 @@ const struct ca_thread_state *ca_memory_threads(const struct ca_memory *memory, 
 {
     *ret_count = memory->thread_count;
     return memory->threads;
+}
+
+bool ca_memory_frames(struct ca_memory *memory, size_t thread, const struct ca_stack_frame **ret_frames,
+                      size_t *ret_count, struct ca_error **ret_error)
+{
+    struct ca_unwound *unwound = &memory->unwound[thread];
+    if (!unwound->frames && !ca_unwind(memory, &memory->threads[thread], unwound, ret_error)) {
+        return false;
+    }
+    *ret_frames = unwound->frames;
+    *ret_count = unwound->count;
+    return true;
 }
 
 /* ----------------------------------------------------------------------------------------- object files */
@@ -175,6 +193,10 @@ void ca_memory_destroy(struct ca_memory *memory)
 {
     if (memory) {
         ca_images_deinit(&memory->images);
+        for (size_t i = 0; memory->unwound && i < memory->thread_count; i++) {
+            free(memory->unwound[i].frames);
+        }
+        free(memory->unwound);
         free(memory->threads);
         free(memory);
     }

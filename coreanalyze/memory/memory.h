@@ -88,6 +88,19 @@ struct ca_thread_state {
     uint64_t stack_limit, stack_start, stack_end;
 };
 
+/* A call that is on a thread's stack. */
+struct ca_stack_frame {
+    uint64_t pc;
+    uint64_t
+        sp; /* its own part of the stack begins here, and ends where that of the next older frame begins */
+    bool is_return; /* pc is a return address: the call is before it */
+};
+
+/* The calls on the stack of thread number `thread`, most recent first, by the unwind tables of the object
+ * files; it ends where there are none. Made once; borrowed until the memory is destroyed. */
+bool ca_memory_frames(struct ca_memory *memory, size_t thread, const struct ca_stack_frame **ret_frames,
+                      size_t *ret_count, struct ca_error **ret_error);
+
 /* The crashed thread first when known. */
 const struct ca_thread_state *ca_memory_threads(const struct ca_memory *memory, size_t *ret_count);
 

@@ -69,8 +69,28 @@ static bool find_block(struct ca_memory *memory, struct ca_place *place, struct 
 
 /* --------------------------------------------------------------------------------------------- the rest */
 
-static bool find_stack(const struct ca_memory *memory, struct ca_place *place)
+/* The function whose frame the address lies in. */
+static bool find_frame(struct ca_memory *memory, size_t thread, struct ca_place *place,
+                       struct ca_error **ret_error)
 {
+    const struct ca_stack_frame *frames;
+    size_t count;
+    if (!ca_memory_frames(memory, thread, &frames, &count, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i + 1 < count; i++) { /* where the oldest one's ends is not known */
+        if (place->address >= frames[i].sp && place->address < frames[i + 1].sp) {
+            return ca_memory_name(memory, frames[i].pc - frames[i].is_return, &place->symbol,
+                                  &place->has_symbol, ret_error);
+        }
+    }
+    return true;
+}
+
+static bool find_stack(struct ca_memory *memory, struct ca_place *place, bool *ret_found,
+                       struct ca_error **ret_error)
+{
+    *ret_found = true;
     size_t count;
     const struct ca_thread_state *threads = ca_memory_threads(memory, &count);
     for (size_t i = 0; i < count; i++) {
@@ -85,7 +105,7 @@ static bool find_stack(const struct ca_memory *memory, struct ca_place *place)
         place->offset = is_tls  ? place->address - thread->tls
                         : above ? place->address - thread->sp
                                 : thread->sp - place->address;
-        return true;
+        return place->kind != CA_PLACE_STACK || find_frame(memory, i, place, ret_error);
     }
     for (size_t i = 0; i < count; i++) {
         if (threads[i].tls && place->address - threads[i].tls < TLS_ABOVE) {
@@ -95,7 +115,8 @@ static bool find_stack(const struct ca_memory *memory, struct ca_place *place)
             return true;
         }
     }
-    return false;
+    *ret_found = false;
+    return true;
 }
 
 static bool find_image(struct ca_memory *memory, struct ca_place *place, bool *ret_found,
@@ -156,11 +177,11 @@ bool ca_place_find(struct ca_memory *memory, uint64_t address, struct ca_place *
     if (!find_block(memory, ret_place, ret_error)) {
         return false;
     }
-    if (ret_place->kind != CA_PLACE_UNMAPPED || find_stack(memory, ret_place)) {
-        return true;
+    bool found = ret_place->kind != CA_PLACE_UNMAPPED;
+    if (!found && !find_stack(memory, ret_place, &found, ret_error)) {
+        return false;
     }
-    bool found;
-    if (!find_image(memory, ret_place, &found, ret_error)) {
+    if (!found && !find_image(memory, ret_place, &found, ret_error)) {
         return false;
     }
     if (found) {
@@ -217,9 +238,8 @@ static void add_past(struct ca_text *text, const struct ca_place *place)
 
 static void add_symbol(struct ca_text *text, const struct ca_place *place)
 {
-    ca_text_add(text, place->kind == CA_PLACE_CODE ? "in the code of " : "in the data of ");
     if (place->has_symbol) {
-        ca_text_add(text, place->symbol.is_code ? "function " : "variable ");
+        ca_text_add(text, place->symbol.is_code ? "in the function " : "in the variable ");
         ca_text_add_name(text, place->symbol.name);
         if (place->offset) {
             ca_text_printf(text, "+%" PRIu64, place->offset);
@@ -228,6 +248,7 @@ static void add_symbol(struct ca_text *text, const struct ca_place *place)
         ca_text_add_name(text, place->image->module.path);
         return;
     }
+    ca_text_add(text, place->kind == CA_PLACE_CODE ? "in the code of " : "in the data of ");
     ca_text_add_name(text, place->image->module.path);
     ca_text_printf(text, "(+0x%" PRIx64 ")", place->offset);
 }
@@ -237,6 +258,23 @@ static void add_rights(struct ca_text *text, const struct ca_mapping *mapping)
     ca_text_printf(text, " (%s%s%s, 0x%" PRIx64 " to 0x%" PRIx64 ")", mapping->protection & 1 ? "r" : "-",
                    mapping->protection & 2 ? "w" : "-", mapping->protection & 4 ? "x" : "-", mapping->start,
                    mapping->end);
+}
+
+static void add_stack(struct ca_text *text, const struct ca_place *place)
+{
+    ca_text_printf(text, "on the stack of thread %" PRIu32 ", ", place->tid);
+    if (place->has_symbol) {
+        ca_text_add(text, "in the frame of ");
+        ca_text_add_name(text, place->symbol.name);
+        ca_text_add(text, ", ");
+    }
+    if (place->offset == 0) {
+        ca_text_add(text, "at its stack pointer");
+        return;
+    }
+    add_bytes(text, place->offset);
+    ca_text_add(text,
+                place->kind == CA_PLACE_STACK ? " above its stack pointer" : " below its stack pointer");
 }
 
 void ca_place_add_words(struct ca_text *text, const struct ca_place *place)
@@ -259,10 +297,7 @@ void ca_place_add_words(struct ca_text *text, const struct ca_place *place)
         break;
     case CA_PLACE_STACK:
     case CA_PLACE_BELOW_STACK:
-        ca_text_printf(text, "on the stack of thread %" PRIu32 ", ", place->tid);
-        add_bytes(text, place->offset);
-        ca_text_add(text,
-                    place->kind == CA_PLACE_STACK ? " above its stack pointer" : " below its stack pointer");
+        add_stack(text, place);
         break;
     case CA_PLACE_TLS:
         ca_text_printf(text,

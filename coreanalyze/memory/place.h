@@ -6,11 +6,12 @@
 #include "memory.h"
 
 enum ca_place_kind {
-    CA_PLACE_LIVE,        /* in `block`, `offset` bytes from its start */
-    CA_PLACE_FREED,       /* in `freed.block`, and in no live block */
-    CA_PLACE_PAST,        /* `offset` bytes past the end of `block`: 0 is the first byte after it */
-    CA_PLACE_BEFORE,      /* `offset` bytes before `block` */
-    CA_PLACE_STACK,       /* on the stack of thread `tid`, `offset` bytes above its stack pointer */
+    CA_PLACE_LIVE,   /* in `block`, `offset` bytes from its start */
+    CA_PLACE_FREED,  /* in `freed.block`, and in no live block */
+    CA_PLACE_PAST,   /* `offset` bytes past the end of `block`: 0 is the first byte after it */
+    CA_PLACE_BEFORE, /* `offset` bytes before `block` */
+    CA_PLACE_STACK,  /* on the stack of thread `tid`, `offset` bytes above its stack pointer; `symbol`: the
+                        function whose frame that is, where it has one */
     CA_PLACE_BELOW_STACK, /* on it, `offset` bytes below the stack pointer: what ended functions left */
     CA_PLACE_TLS,         /* in the thread-local storage or the struct pthread of thread `tid` */
     CA_PLACE_CODE,   /* in code or constants of `image` that can be executed; `symbol` where there is one */

@@ -340,3 +340,40 @@ bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint6
     *ret_found = true;
     return true;
 }
+
+bool ca_symbolizer_variable(struct ca_symbolizer *symbolizer, uint32_t module, const char *name,
+                            uint64_t *ret_address, struct ca_error **ret_error)
+{
+    *ret_address = 0;
+    if (module == 0 || module >= symbolizer->module_count) {
+        return true;
+    }
+    struct module_state *state = module_open(symbolizer, module);
+    if (!state || !variables_read(state)) {
+        return ca_fail_memory(ret_error);
+    }
+    size_t size = strlen(name);
+    for (size_t i = 0; i < state->variables.count; i++) {
+        const struct ca_symbol *symbol = &state->variables.symbols[i];
+        if (strncmp(symbol->name, name, size) == 0 &&
+            (symbol->name[size] == '\0' || symbol->name[size] == '@')) {
+            *ret_address = symbol->start + symbolizer->modules[module].bias;
+            return true;
+        }
+    }
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------------- call frames */
+
+struct Dwarf_CFI_s *ca_symbolizer_cfi(struct ca_symbolizer *symbolizer, uint32_t module, unsigned number)
+{
+    struct module_state *state =
+        module > 0 && module < symbolizer->module_count ? module_open(symbolizer, module) : NULL;
+    GElf_Addr bias = 0;
+    if (!state || !state->binary.module) {
+        return NULL;
+    }
+    return number ? dwfl_module_dwarf_cfi(state->binary.module, &bias)
+                  : dwfl_module_eh_cfi(state->binary.module, &bias);
+}

@@ -153,7 +153,11 @@ static void add_neighbour(struct ca_text *text, const char *where, const struct 
 
 static void add_distance(struct ca_text *text, const char *what, uint64_t distance)
 {
-    ca_text_printf(text, ", %s %" PRIu64 " byte%s away", what, distance, distance == 1 ? "" : "s");
+    if (distance == 0) {
+        ca_text_printf(text, ", %s right there", what);
+    } else {
+        ca_text_printf(text, ", %s %" PRIu64 " byte%s away", what, distance, distance == 1 ? "" : "s");
+    }
 }
 
 bool ca_tell_neighbours(const struct ca_teller *teller, struct ca_text *text, uint64_t address, uint64_t size,

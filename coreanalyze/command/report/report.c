@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "crash.h"
-#include "listings.h"
+#include "../listings.h"
 
 static void add_size(struct ca_text *text, uint64_t size)
 {

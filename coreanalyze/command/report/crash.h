@@ -2,8 +2,8 @@
 #ifndef CA_COMMAND_CRASH_H
 #define CA_COMMAND_CRASH_H
 
-#include "../source/source.h"
-#include "../util/text.h"
+#include "../../source/source.h"
+#include "../../util/text.h"
 
 /* True for a signal that says that the process is in trouble, false for none and for those with which it is
  * merely stopped. */
