@@ -358,7 +358,8 @@ enum tm_operation_code {
 struct tm_operation {
     uint32_t code;        /* enum tm_operation_code. Publishes */
     uint32_t domain;
-    uint64_t address;
+    uint64_t address;     /* without a code, while stack_pointer is on the thread's stack: what free was given, no block of
+                             ours */
     uint64_t new_address;
     uint64_t size;        /* requested size of the new block; FREE, UNTRACK: size of the block that goes */
     uint64_t entry;       /* live word that address had before, 0 = the block is in WIDE */

@@ -149,6 +149,19 @@ bool ca_memory_name(struct ca_memory *memory, uint64_t address, struct ca_symbol
            ca_symbolizer_name(image->symbolizer, image->index, address, ret_name, ret_found, ret_error);
 }
 
+bool ca_memory_code(struct ca_memory *memory, uint64_t address, void *buffer, size_t size, size_t *ret_size,
+                    struct ca_error **ret_error)
+{
+    const struct ca_image *image = ca_memory_image_at(memory, address);
+    if (!ca_source_read_some(memory->source, address, buffer, size, ret_size, ret_error)) {
+        return false;
+    }
+    if (*ret_size == 0 && image) {
+        *ret_size = ca_symbolizer_bytes(image->symbolizer, image->index, address, buffer, size);
+    }
+    return true;
+}
+
 const struct ca_position *ca_memory_positions(struct ca_memory *memory, uint64_t address,
                                               unsigned shown_delta, size_t *ret_count,
                                               struct ca_error **ret_error)

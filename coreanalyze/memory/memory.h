@@ -35,6 +35,10 @@ const struct ca_image *ca_memory_image_at(const struct ca_memory *memory, uint64
 /* Function or variable at an address; *ret_found false: no symbol covers it. */
 bool ca_memory_name(struct ca_memory *memory, uint64_t address, struct ca_symbol_name *ret_name,
                     bool *ret_found, struct ca_error **ret_error);
+/* Bytes of code at an address: those of the process, or its file's where the source has none. False only when
+ * interrupted. */
+bool ca_memory_code(struct ca_memory *memory, uint64_t address, void *buffer, size_t size, size_t *ret_size,
+                    struct ca_error **ret_error);
 /* Source positions of code, innermost first, as ca_symbolizer_find has them: `shown_delta` 1 for a return
  * address, of which the byte before is looked up. NULL with an error. Borrowed until the memory is destroyed.
  */

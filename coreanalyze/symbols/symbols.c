@@ -377,3 +377,39 @@ struct Dwarf_CFI_s *ca_symbolizer_cfi(struct ca_symbolizer *symbolizer, uint32_t
     return number ? dwfl_module_dwarf_cfi(state->binary.module, &bias)
                   : dwfl_module_eh_cfi(state->binary.module, &bias);
 }
+
+/* ------------------------------------------------------------------------------------------------ bytes */
+
+/* The section that has bytes for an address in the ELF file. */
+static bool section_find(Elf *elf, uint64_t address, GElf_Shdr *header)
+{
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        if (gelf_getshdr(section, header) && (header->sh_flags & SHF_ALLOC) &&
+            header->sh_type != SHT_NOBITS && address - header->sh_addr < header->sh_size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t ca_symbolizer_bytes(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address, void *buffer,
+                           size_t size)
+{
+    struct module_state *state =
+        module > 0 && module < symbolizer->module_count ? module_open(symbolizer, module) : NULL;
+    GElf_Addr bias = 0;
+    Elf *elf = state && state->binary.module ? dwfl_module_getelf(state->binary.module, &bias) : NULL;
+    uint64_t file_address =
+        address - symbolizer->modules[module < symbolizer->module_count ? module : 0].bias;
+    GElf_Shdr header;
+    if (!elf || !section_find(elf, file_address, &header)) {
+        return 0;
+    }
+    uint64_t within = file_address - header.sh_addr;
+    size_t wanted = header.sh_size - within < size ? (size_t)(header.sh_size - within) : size;
+    const Elf_Data *data =
+        elf_getdata_rawchunk(elf, (int64_t)(header.sh_offset + within), wanted, ELF_T_BYTE);
+    size_t got = data && data->d_buf ? data->d_size : 0;
+    memcpy(buffer, got ? data->d_buf : "", got);
+    return got;
+}

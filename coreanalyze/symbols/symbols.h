@@ -57,6 +57,11 @@ bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint6
 bool ca_symbolizer_variable(struct ca_symbolizer *symbolizer, uint32_t module, const char *name,
                             uint64_t *ret_address, struct ca_error **ret_error);
 
+/* Copies up to `size` bytes of a module's file that stand at a run-time address; returns how many. For code,
+ * which cores leave out. */
+size_t ca_symbolizer_bytes(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address, void *buffer,
+                           size_t size);
+
 /* Call frame information of a module's file, for libdw's functions, by its own addresses: number 0 is
  * .eh_frame, 1 .debug_frame. NULL = none. Borrowed until the symbolizer is destroyed. */
 struct Dwarf_CFI_s;

@@ -176,6 +176,23 @@ void ca_table_destroy(struct ca_table *table)
     free(table);
 }
 
+const struct tm_operation *ca_table_operations(const struct ca_table *table, uint32_t tid)
+{
+    const struct ca_table_private *internal = table->internal;
+    for (size_t i = 0; i < internal->thread_count; i++) {
+        if (internal->threads[i].state == TM_THREAD_USED && internal->threads[i].tid == tid) {
+            return internal->threads[i].operations;
+        }
+    }
+    return NULL;
+}
+
+bool ca_table_is_glibc(const struct ca_table *table)
+{
+    const struct ca_region *live = ca_table_region(table, TM_REGION_LIVE);
+    return live && live->header.key_shift == 5;
+}
+
 static bool range_has(uint64_t start, uint64_t size, uint64_t address)
 {
     return address - start < size;

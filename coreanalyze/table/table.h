@@ -130,6 +130,12 @@ bool ca_table_history(struct ca_table *table, const struct ca_freed **ret_freed,
 bool ca_table_freed_around(struct ca_table *table, uint64_t address, struct ca_freed *ret_freed,
                            bool *ret_found, struct ca_error **ret_error);
 
+/* The TM_OPERATION_LEVELS operations that the slot of a thread shows: those that are under way, and what the
+ * last ones left. NULL = it has no slot. Borrowed until the table is destroyed. */
+const struct tm_operation *ca_table_operations(const struct ca_table *table, uint32_t tid);
+/* Whether glibc's malloc is the allocator below the tracer. */
+bool ca_table_is_glibc(const struct ca_table *table);
+
 /* Whether the address lies in the tracer's root, in one of its tables or in a directory of them. */
 bool ca_table_owns(const struct ca_table *table, uint64_t address);
 

@@ -113,6 +113,8 @@ INLINE void release(real_release *real, const struct request *request, const str
             tm_freed_keep(&call, &going);
         }
         tm_done(&call);
+    } else {
+        call.operation->address = (uintptr_t)block; /* for whoever explains what real() says of it */
     }
     real(request);
     tm_leave(&call);

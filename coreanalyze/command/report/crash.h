@@ -13,7 +13,4 @@ bool ca_signal_is_crash(int32_t signal);
  * it has not crashed". The same for a stopped process and for its core. */
 void ca_crash_add_text(struct ca_text *text, const struct ca_process *process);
 
-/* The program counter of the thread that got the signal. False when it is not known. */
-bool ca_crash_location(struct ca_source *source, uint32_t *ret_tid, uint64_t *ret_pc);
-
 #endif
