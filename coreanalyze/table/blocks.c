@@ -331,23 +331,14 @@ static bool newest_block(void *context, const struct ca_block *block)
 
 bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_error **ret_error)
 {
-    struct ca_table_private *internal = table->internal;
+    const struct ca_freed *freed;
+    size_t count;
     uint64_t newest = 0;
-    for (size_t r = 0; r < internal->region_count; r++) {
-        void *array;
-        size_t count;
-        if (internal->regions[r].header.kind != TM_REGION_HISTORY) {
-            continue;
-        }
-        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_freed), &array, &count,
-                            ret_error)) {
-            return false;
-        }
-        for (size_t i = 0; i < count; i++) {
-            const struct tm_freed *freed = (const struct tm_freed *)array + i;
-            newest = freed->order && freed->freed_time > newest ? freed->freed_time : newest;
-        }
-        free(array);
+    if (!ca_table_history(table, &freed, &count, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        newest = freed[i].time > newest ? freed[i].time : newest;
     }
     if (!ca_table_each_block(table, newest_block, &newest, ret_error)) {
         return false;

@@ -250,11 +250,18 @@ static void finding_add_how(struct finding *finding, const char *how)
 }
 
 /* If the value points into a freed block: one more way to it. */
-static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, bool by_stack,
-                        const char *how, struct ca_error **ret_error)
+static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, bool by_stack, const char *how,
+                        struct ca_error **ret_error)
 {
     struct ca_place place;
+    bool found = false;
     if (value < SMALL || is_wild(value)) {
+        return true;
+    }
+    if (!ca_table_freed_around(evidence->crash->teller.table, value, &place.freed, &found, ret_error)) {
+        return false;
+    }
+    if (!found) {
         return true;
     }
     if (!ca_place_find(memory_of(evidence), value, &place, ret_error)) {
