@@ -68,6 +68,7 @@ def lines_under(part, heading):
 
 USES = [("use_after_free.c", "read", "freed", "read"),
         ("use_after_free.c", "write", "freed", "write"),
+        ("use_after_free.c", "wild", "freed", "look"),
         ("use_after_free.c", "thread", "freed", "read"),
         ("use_after_free.c", "realloc", "moved", "read"),
         ("dead_vtable.cpp", "", "freed", "called")]
@@ -80,6 +81,9 @@ def test_use_after_free(bug, tmp_path, source, argument, freed, used, flavour):
     part = paragraph(text, "Use after free: ")
     assert " is the start of a freed block of 64 bytes\n" in part
     assert "which the program took for a pointer and which stands in it" in part
+    if argument == "wild":  # the kernel gives no address: it is made of the registers
+        wild = paragraph(text, "The faulting instruction touches ")
+        assert re.match(r"0x[0-9a-f]{13,16} \(r\w+ \+ 16\), no address that a pointer can have$", wild)
     stack, allocated, released = (lines_under(text, "Stack of thread"), lines_under(part, "was allocated"),
                                   lines_under(part, "and freed"))
     assert stack and allocated and released

@@ -1,6 +1,6 @@
 /* use_after_free.c: the classic misuses of a freed block.
  *
- * usage: use_after_free read|write|realloc|thread
+ * usage: use_after_free read|write|wild|realloc|thread
  *
  * Each overwrites or follows a pointer that is read from the freed memory, and dies of it. */
 #include <pthread.h>
@@ -42,6 +42,12 @@ NOINLINE static void item_write(struct item *item)
     item->next->name[0] = 'w'; /* write */
 }
 
+/* The allocator's second word is a random number: hardly ever an address. */
+NOINLINE static int item_look(struct item *item)
+{
+    return item->other->name[0]; /* look */
+}
+
 NOINLINE static char *text_enlarge(char *text)
 {
     char *larger = realloc(text, 1 << 20); /* moved */
@@ -70,6 +76,10 @@ int main(int argc, char **argv)
     if (strcmp(what, "write") == 0) {
         item_drop(item);
         item_write(shared);
+    }
+    if (strcmp(what, "wild") == 0) {
+        item_drop(item);
+        return item_look(shared);
     }
     if (strcmp(what, "thread") == 0) {
         pthread_t thread;
