@@ -11,7 +11,7 @@
 #include "../util/grow.h"
 
 enum {
-    FRAMES_MAX = 1024,
+    FRAMES_MAX = 65536,
     REGISTERS = 17, /* DWARF numbers of x86-64: 0..15 general, 16 the return address */
     DWARF_RSP = 7,
     DWARF_PC = 16,

@@ -96,6 +96,25 @@ def test_use_after_free(bug, tmp_path, source, argument, freed, used, flavour):
     assert len(re.findall(r"\d\.\d{3} s before the newest record", part)) == 2
 
 
+FAULTS = {"deep": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
+          "null": r"\n0xc is 12 bytes past a null pointer\n",
+          "jump": r"\nThe program went to 0x0 for code, which is the null pointer\n",
+          "constant": r"\n0x[0-9a-f]+ is in the variable constant\+5 of /",
+          "unmapped": r"\nUse after free: 0x[0-9a-f]+ is 100 bytes inside a freed block of 1048576 bytes\n"
+                      r"  found by: the address of the fault",
+          "trap": r"\n\nIt holds "}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_other_faults(bug, tmp_path, fault):
+    """Each is explained, and none is put down to the freed block that the stack still points to."""
+    text = report(tmp_path, [bug("faults.c", "plain"), fault])
+    assert re.search(FAULTS[fault], text), text
+    assert ("reed" in text) == (fault == "unmapped"), text
+    stack = lines_under(text, "Stack of thread")
+    assert stack and (fault != "deep" or re.search(r"\[the same \d{4,} more times\]", text))
+
+
 def test_use_after_free_without_history(bug, tmp_path):
     """Nothing is known, and nothing is claimed."""
     text = report(tmp_path, [bug("use_after_free.c", "plain"), "read"], "-n", "25")

@@ -76,7 +76,7 @@ bool ca_case_open(struct ca_case *crash, struct ca_run *run, bool *ret_found, st
     const struct ca_thread_state *threads = ca_memory_threads(crash->teller.memory, &count);
     for (size_t i = 0; i < count && !crash->thread; i++) {
         if ((crash->process->signal_thread == 0 || threads[i].tid == crash->process->signal_thread) &&
-            threads[i].register_count > CA_RSP && threads[i].pc) {
+            threads[i].register_count > CA_RSP) {
             crash->thread = &threads[i];
             crash->thread_number = i;
         }
@@ -133,17 +133,35 @@ static bool add_frame(const struct ca_case *crash, struct ca_text *text, const s
     return positions;
 }
 
+/* The first call after this one that is from elsewhere. */
+static size_t run_end(const struct ca_case *crash, size_t frame)
+{
+    size_t end = frame + 1;
+    while (end < crash->frame_count && crash->frames[end].pc == crash->frames[frame].pc) {
+        end++;
+    }
+    return end;
+}
+
 bool ca_case_add_stack(const struct ca_case *crash, struct ca_text *text, struct ca_error **ret_error)
 {
     enum { SHOWN = 40 };
     const struct ca_number *nframe = &crash->teller.run->options.nframe;
-    size_t shown = nframe->given && nframe->value < SHOWN ? (size_t)nframe->value : SHOWN;
-    shown = shown < crash->frame_count ? shown : crash->frame_count;
+    size_t limit = nframe->given && nframe->value < SHOWN ? (size_t)nframe->value : SHOWN;
+    size_t starts[SHOWN], shown = 0, next = 0;
+    while (shown < limit && next < crash->frame_count) { /* a recursion is one */
+        starts[shown++] = next;
+        next = run_end(crash, next);
+    }
     ca_text_printf(text, "\nStack of thread %" PRIu32 "%s:\n", crash->thread->tid,
-                   shown < crash->frame_count ? ", its most recent calls" : "");
+                   next < crash->frame_count ? ", its most recent calls" : "");
     for (size_t i = shown; i-- > 0;) {
-        if (!add_frame(crash, text, &crash->frames[i], ret_error)) {
+        size_t repeats = (i + 1 < shown ? starts[i + 1] : next) - starts[i] - 1;
+        if (!add_frame(crash, text, &crash->frames[starts[i]], ret_error)) {
             return false;
+        }
+        if (repeats) {
+            ca_text_printf(text, "  [the same %zu more time%s]\n", repeats, repeats == 1 ? "" : "s");
         }
     }
     return true;

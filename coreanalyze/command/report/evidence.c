@@ -250,8 +250,8 @@ static void finding_add_how(struct finding *finding, const char *how)
 }
 
 /* If the value points into a freed block: one more way to it. */
-static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, bool by_stack, const char *how,
-                        struct ca_error **ret_error)
+static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, bool by_stack,
+                        const char *how, struct ca_error **ret_error)
 {
     struct ca_place place;
     bool found = false;
@@ -276,12 +276,13 @@ static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, 
     return true;
 }
 
-static bool registers_try(struct evidence *evidence, struct ca_error **ret_error)
+static bool registers_try(struct evidence *evidence, bool is_null, struct ca_error **ret_error)
 {
     const struct ca_thread_state *thread = evidence->crash->thread;
     for (unsigned i = 0; i < CA_REGISTER_COUNT && i < thread->register_count; i++) {
         char how[32];
-        if (!ca_register_name(i) || i == CA_RIP || i == CA_RSP) {
+        bool leftover = is_null && i >= CA_R11 && i <= CA_R8; /* scratch registers, of free itself often */
+        if (!ca_register_name(i) || i == CA_RIP || i == CA_RSP || leftover) {
             continue;
         }
         snprintf(how, sizeof how, "register %s", ca_register_name(i));
@@ -462,13 +463,15 @@ static bool evidence_collect(struct evidence *evidence, struct ca_error **ret_er
         !pointer_try(evidence, evidence->address, true, false, "the address of the fault", ret_error)) {
         return false;
     }
-    if (!registers_try(evidence, ret_error)) {
-        return false;
+    /* What explains itself need not come from a freed block. A null pointer may have been read from one, but
+     * nothing in it says so. */
+    bool is_null = evidence->has_address && evidence->address < SMALL;
+    bool wild = evidence->jumped || evidence->crash->information.si_code == SI_KERNEL;
+    if (evidence->told && !wild && !is_null) {
+        return findings_tell(evidence, ret_error);
     }
-    /* A null pointer says nothing of where it came from. */
-    bool from_somewhere = !evidence->has_address || evidence->address >= SMALL;
-    return (!from_somewhere || stack_try(evidence, ret_error)) && value_try(evidence, ret_error) &&
-           findings_tell(evidence, ret_error);
+    return registers_try(evidence, is_null, ret_error) && (is_null || stack_try(evidence, ret_error)) &&
+           value_try(evidence, ret_error) && findings_tell(evidence, ret_error);
 }
 
 bool ca_case_add_evidence(const struct ca_case *crash, struct ca_text *text, struct ca_error **ret_error)
