@@ -253,8 +253,16 @@ static void add_symbol(struct ca_text *text, const struct ca_place *place)
     ca_text_printf(text, "(+0x%" PRIx64 ")", place->offset);
 }
 
-static void add_rights(struct ca_text *text, const struct ca_mapping *mapping)
+static void add_mapping(struct ca_text *text, const struct ca_place *place)
 {
+    const struct ca_mapping *mapping = place->mapping;
+    if (place->kind == CA_PLACE_FILE) {
+        ca_text_add(text, "in a mapping of the file ");
+        ca_text_add_name(text, mapping->path);
+        ca_text_printf(text, " at offset 0x%" PRIx64, place->offset);
+    } else {
+        ca_text_add(text, "in an anonymous mapping");
+    }
     ca_text_printf(text, " (%s%s%s, 0x%" PRIx64 " to 0x%" PRIx64 ")", mapping->protection & 1 ? "r" : "-",
                    mapping->protection & 2 ? "w" : "-", mapping->protection & 4 ? "x" : "-", mapping->start,
                    mapping->end);
@@ -277,23 +285,31 @@ static void add_stack(struct ca_text *text, const struct ca_place *place)
                 place->kind == CA_PLACE_STACK ? " above its stack pointer" : " below its stack pointer");
 }
 
-void ca_place_add_words(struct ca_text *text, const struct ca_place *place)
+/* What lies in a block or beside one. */
+static void add_near(struct ca_text *text, const struct ca_place *place)
 {
-    switch (place->kind) {
-    case CA_PLACE_LIVE:
+    if (place->kind == CA_PLACE_LIVE) {
         add_inside(text, &place->block, place->offset, "live");
-        break;
-    case CA_PLACE_FREED:
+    } else if (place->kind == CA_PLACE_FREED) {
         add_inside(text, &place->freed.block, place->offset, "freed");
-        break;
-    case CA_PLACE_PAST:
+    } else if (place->kind == CA_PLACE_PAST) {
         add_past(text, place);
-        break;
-    case CA_PLACE_BEFORE:
+    } else {
         add_bytes(text, place->offset);
         ca_text_add(text, " before ");
         add_block(text, &place->block, "live");
         ca_text_printf(text, " at 0x%" PRIx64, place->block.address);
+    }
+}
+
+void ca_place_add_words(struct ca_text *text, const struct ca_place *place)
+{
+    switch (place->kind) {
+    case CA_PLACE_LIVE:
+    case CA_PLACE_FREED:
+    case CA_PLACE_PAST:
+    case CA_PLACE_BEFORE:
+        add_near(text, place);
         break;
     case CA_PLACE_STACK:
     case CA_PLACE_BELOW_STACK:
@@ -315,22 +331,14 @@ void ca_place_add_words(struct ca_text *text, const struct ca_place *place)
         ca_text_add(text, "in malloc's memory, in no block that is live or remembered");
         break;
     case CA_PLACE_FILE:
-        ca_text_printf(text, "in a mapping of the file ");
-        ca_text_add_name(text, place->mapping->path);
-        ca_text_printf(text, " at offset 0x%" PRIx64, place->offset);
-        add_rights(text, place->mapping);
-        break;
     case CA_PLACE_ANONYMOUS:
-        ca_text_add(text, "in an anonymous mapping");
-        add_rights(text, place->mapping);
+        add_mapping(text, place);
         break;
     case CA_PLACE_NULL:
-        if (place->offset == 0) {
-            ca_text_add(text, "the null pointer");
-        } else {
+        if (place->offset) {
             add_bytes(text, place->offset);
-            ca_text_add(text, " past a null pointer");
         }
+        ca_text_add(text, place->offset ? " past a null pointer" : "the null pointer");
         break;
     case CA_PLACE_WILD:
         ca_text_add(text, "no address that a pointer can have");

@@ -1,7 +1,7 @@
 #include "freed.h"
 
-void tm_freed_note_slowly(struct tm_call *call, const struct tm_block *block, uint32_t domain, uintptr_t address,
-                          const struct tm_walk_start *caller, struct tm_going *going)
+void tm_freed_note_slowly(struct tm_call *call, const struct tm_block *block, uint32_t domain,
+                          uintptr_t address, const struct tm_walk_start *caller, struct tm_going *going)
 {
     if (caller) {
         tm_walk(call, caller);

@@ -6,7 +6,8 @@
 
 #define SEGMENT_SHIFT 10
 
-_Static_assert(TM_HISTORY_CAPACITY_MAX * TM_HISTORY_SHARDS == UINT64_C(1) << (SEGMENT_SHIFT + 9 + 9), "the directories");
+_Static_assert(TM_HISTORY_CAPACITY_MAX *TM_HISTORY_SHARDS == UINT64_C(1) << (SEGMENT_SHIFT + 9 + 9),
+               "the directories");
 
 uint64_t tm_history_capacity;
 
@@ -42,8 +43,8 @@ static uint64_t time_now(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* Between the two stores of `order` the element is nobody's record. One that another thread of the shard, or the code that
- * this handler interrupted, is still writing after a whole turn of the ring is left to it. */
+/* Between the two stores of `order` the element is nobody's record. One that another thread of the shard, or
+ * the code that this handler interrupted, is still writing after a whole turn of the ring is left to it. */
 static void element_write(struct tm_freed *element, const struct tm_freed *freed, uint64_t order)
 {
     if (!tm_swap_if(&element->busy, 0, 1)) {
