@@ -139,26 +139,30 @@ static bool tell_given_other(struct allocator *allocator, struct ca_error **ret_
     if (!ca_place_find(memory_of(allocator), allocator->given.address, &place, ret_error)) {
         return false;
     }
-    bool twice = place.kind == CA_PLACE_FREED && place.offset == 0;
-    ca_text_printf(allocator->text, "\n%s: %s was given ", twice ? "Double free" : "Invalid free",
-                   call_name(allocator));
-    ca_text_printf(allocator->text, "0x%" PRIx64 ", which is ", place.address);
+    bool is_known = place.kind == CA_PLACE_FREED && place.offset == 0;
+    bool is_gone =
+        place.kind == CA_PLACE_HEAP || place.kind == CA_PLACE_PAST || place.kind == CA_PLACE_BEFORE;
+    bool twice = is_known || (is_gone && strstr(allocator->message, "double free"));
+    ca_text_printf(allocator->text, "\n%s: %s was given 0x%" PRIx64 ", which is ",
+                   twice ? "Double free" : "Invalid free", call_name(allocator), place.address);
     ca_place_add_words(allocator->text, &place);
     ca_text_add(allocator->text, "\n");
+    if (is_gone) {
+        ca_text_add(allocator->text,
+                    teller->table->root.features & TM_FEATURE_FREED
+                        ? "The history of freed blocks does not reach back to a block there.\n"
+                        : "A block that was freed there is not known: no history of freed blocks "
+                          "was kept (tm-run -o freed=COUNT).\n");
+    }
     if (place.kind == CA_PLACE_FREED) {
         struct ca_deed allocation = ca_deed_of_allocation(&place.freed.block);
         struct ca_deed release = ca_deed_of_free(&place.freed);
         return ca_tell_deed(teller, allocator->text, "The block was allocated", &allocation, ret_error) &&
                ca_tell_deed(teller, allocator->text, "and freed first", &release, ret_error);
     }
-    if (place.kind == CA_PLACE_LIVE || place.kind == CA_PLACE_PAST || place.kind == CA_PLACE_BEFORE) {
+    if (place.kind == CA_PLACE_LIVE || (is_gone && !twice && place.kind != CA_PLACE_HEAP)) {
         struct ca_deed deed = ca_deed_of_allocation(&place.block);
         return ca_tell_deed(teller, allocator->text, "That block was allocated", &deed, ret_error);
-    }
-    if (place.kind == CA_PLACE_HEAP && !(teller->table->root.features & TM_FEATURE_FREED)) {
-        ca_text_add(allocator->text,
-                    "A block that was freed before is not known: no history of freed blocks was kept "
-                    "(tm-run -o freed=COUNT).\n");
     }
     return true;
 }
