@@ -352,6 +352,23 @@ def test_block_in_words(history):
     assert first("0x10000") == "not mapped"
 
 
+def test_what_was_there_before(tmp_path):
+    """malloc gives the same memory out again: a stale pointer then points into the new block."""
+    source = tmp_path / "again.c"
+    source.write_text("#include <stdlib.h>\n#include <stdio.h>\nint main(void)\n{\n"
+                      "    char *volatile first = malloc(60);\n    free(first);\n    char *volatile second = malloc(58);\n"
+                      '    printf("%p %p\\n", (void *)first, (void *)second);\n    fflush(stdout);\n    abort();\n}\n')
+    binary = harness.compile_program([source], tmp_path / "again", "-g", "-O0", "-Wno-use-after-free")
+    result, core = harness.crash(harness.traced([binary], *OPTIONS), tmp_path / "run")
+    first, second = result.stdout.split()
+    assert first == second
+    text = harness.coreanalyze("block", *QUIET, core, hex(int(first, 16) + 8)).stdout
+    assert text.startswith(f"{int(first, 16) + 8:#x} is 8 bytes inside a live block of 58 bytes\n")
+    assert f"\nBefore that it was in a block of 60 bytes at {first}, which is freed\n" in text
+    assert lines_under(text, "Allocated by")[-1] == 7
+    assert lines_under(text, "That was allocated")[-1] == 5 and lines_under(text, "and freed")[-1] == 6
+
+
 def test_block_usage(history):
     core = history[2]
     for words, message in (([core], "an address expected"), ([core, "main"], "is not an address"), ([core, "0x"], "is not"),
