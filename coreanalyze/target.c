@@ -37,6 +37,7 @@ struct ca_target {
     struct ca_table *table;
     struct ca_error *table_error; /* why there is none; kept so that asking again costs nothing */
     struct ca_symbolizer *symbolizer;
+    struct ca_memory *memory;  /* over source, table and symbolizer */
     struct ca_module *modules; /* what the symbolizer was made for; outlives the table */
     size_t module_count;
     struct kept_snapshot *snapshots;
@@ -133,9 +134,16 @@ static void drop_snapshots(struct ca_target *target)
     target->snapshot_count = 0;
 }
 
+static void drop_memory(struct ca_target *target)
+{
+    ca_memory_destroy(target->memory);
+    target->memory = NULL;
+}
+
 static void drop_table(struct ca_target *target)
 {
     drop_snapshots(target);
+    drop_memory(target);
     ca_table_destroy(target->table);
     ca_error_destroy(target->table_error);
     target->table = NULL;
@@ -147,6 +155,7 @@ static void drop_symbolizer(struct ca_target *target)
     if (!target->snapshot_file) { /* those of a file have their names already */
         drop_snapshots(target);
     }
+    drop_memory(target);
     ca_symbolizer_destroy(target->symbolizer);
     target->symbolizer = NULL;
     for (size_t i = 0; i < target->module_count; i++) {
@@ -468,6 +477,22 @@ struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_e
         drop_symbolizer(target);
     }
     return target->symbolizer;
+}
+
+struct ca_memory *ca_target_memory(struct ca_target *target, struct ca_error **ret_error)
+{
+    if (!target->source) {
+        ca_fail(ret_error, CA_USAGE,
+                "%s holds what was counted, not the memory itself: use the core or the process",
+                target->snapshot_file);
+        return NULL;
+    }
+    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
+    if (symbolizer && !target->memory) {
+        target->memory =
+            ca_memory_create(target->source, target->table, symbolizer, &target->symbols.view, ret_error);
+    }
+    return symbolizer ? target->memory : NULL;
 }
 
 const struct ca_symbol_options *ca_target_symbols(const struct ca_target *target)

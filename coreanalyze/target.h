@@ -4,6 +4,7 @@
 #define CA_TARGET_H
 
 #include "coreanalyze.h"
+#include "memory/memory.h"
 #include "snapshot/moment.h"
 #include "snapshot/snapshot.h"
 #include "source/source.h"
@@ -26,6 +27,8 @@ const char *ca_target_snapshot_file(const struct ca_target *target);
 struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret_error);
 /* Over ca_target_table()->modules. */
 struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_error **ret_error);
+/* Its object files, threads and stacks. NULL with an error, always so for what has no memory. */
+struct ca_memory *ca_target_memory(struct ca_target *target, struct ca_error **ret_error);
 /* Allocator frames are left out as `skip` (extra function globs, copied) and no_skip say. The snapshots of
  * different skip options are kept beside each other. */
 struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *const *skip, size_t skip_count,

@@ -6,6 +6,7 @@
 #include "record/operation.h"
 #include "record/totals.h"
 #include "tables/frames.h"
+#include "tables/history.h"
 #include "tables/live.h"
 #include "tables/modules.h"
 #include "tables/stacks.h"
@@ -48,7 +49,8 @@ static bool tables_make(void)
     if (!tables_are_made) {
         tables_are_made = tm_threads_init() && tm_modules_init() && tm_strings_init() && tm_frames_init() &&
                           tm_stacks_init() && tm_live_init(live_key_shift, features & TM_FEATURE_DETAIL) &&
-                          tm_wide_init() && (!(features & TM_FEATURE_STATS) || tm_stats_init()) && tm_unwind_init();
+                          tm_wide_init() && (!(features & TM_FEATURE_STATS) || tm_stats_init()) && tm_unwind_init() &&
+                          (!(features & TM_FEATURE_FREED) || tm_history_init(tm_root->freed_count));
     }
     return tables_are_made;
 }

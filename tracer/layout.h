@@ -4,13 +4,12 @@
  * outside (or at its core file). docs/layout.md explains it to somebody who writes a second reader.
  *
  * Conventions
- *   - All integers are little-endian and fixed-width. Every address is a virtual address of the traced
- * process.
+ *   - All integers are little-endian and fixed-width. Every address is a virtual address of the traced process.
  *   - A zeroed element is an empty element. Elements never move while the process lives.
- *   - Multi-word elements are written first and published last by one aligned store (release order); the word
- * that publishes is named in the comment of its structure.
- *   - Within one major version, fields are only added at the end of a structure or in reserved space: readers
- * take element sizes from the region table and must accept larger ones.
+ *   - Multi-word elements are written first and published last by one aligned store (release order); the word that
+ *     publishes is named in the comment of its structure.
+ *   - Within one major version, fields are only added at the end of a structure or in reserved space: readers take
+ *     element sizes from the region table and must accept larger ones.
  */
 #ifndef TM_LAYOUT_H
 #define TM_LAYOUT_H
@@ -28,19 +27,18 @@
 
 #define TM_BYTE_ORDER_PROBE UINT64_C(0x0102030405060708)
 
-/* Where the tracer asks for its tables: below the heap and the libraries of a PIE, so that they come first in
- * a core file and survive its truncation. The root page is at the start of the first of these that is free.
- */
+/* Where the tracer asks for its tables: below the heap and the libraries of a PIE, so that they come first in a core
+ * file and survive its truncation. The root page is at the start of the first of these that is free. */
 #define TM_PREFERRED_ADDRESS UINT64_C(0x2000000000)
 /* Tables that readers do not need (hash indexes, caches) are put from here on and marked MADV_DONTDUMP. */
-#define TM_PRIVATE_ADDRESS UINT64_C(0x3000000000)
+#define TM_PRIVATE_ADDRESS   UINT64_C(0x3000000000)
 
 /* ---------------------------------------------------------------------------------------------------------------
- * Beacon: a small object inside the tracer's own image, exported as the dynamic symbol `tm_table` and pointed
- * to by an ELF note, for readers that do not find the root at its preferred address.
+ * Beacon: a small object inside the tracer's own image, exported as the dynamic symbol `tm_table` and pointed to by
+ * an ELF note, for readers that do not find the root at its preferred address.
  *
- * The note: section .note.tm, name "tm", type TM_NOTE_TYPE, descriptor = one int64_t at 8-byte alignment that
- * holds (address of tm_table) - (address of the descriptor itself), fixed at link time.
+ * The note: section .note.tm, name "tm", type TM_NOTE_TYPE, descriptor = one int64_t at 8-byte alignment that holds
+ * (address of tm_table) - (address of the descriptor itself), fixed at link time.
  */
 #define TM_NOTE_NAME "tm"
 #define TM_NOTE_TYPE 0x746d0001
@@ -64,13 +62,12 @@ enum tm_state {
 };
 
 /* tm_root.features: what this process records */
-#define TM_FEATURE_DETAIL  UINT64_C(0x01) /* LIVE and WIDE elements carry thread, time and order */
-#define TM_FEATURE_STATS   UINT64_C(0x02) /* STATS region is kept */
-#define TM_FEATURE_SAMPLED UINT64_C(0x04) /* sample_bytes != 0 */
-#define TM_FEATURE_MMAP    UINT64_C(0x08) /* anonymous mmap is recorded as domain 1 */
-#define TM_FEATURE_FREED   UINT64_C(0x10) /* HISTORY region is kept */
-#define TM_FEATURE_INHERITED                                                                                 \
-    UINT64_C(0x20) /* this process is the child of a fork: earlier records are its parent's */
+#define TM_FEATURE_DETAIL   UINT64_C(0x01) /* LIVE and WIDE elements carry thread, time and order */
+#define TM_FEATURE_STATS    UINT64_C(0x02) /* STATS region is kept */
+#define TM_FEATURE_SAMPLED  UINT64_C(0x04) /* sample_bytes != 0 */
+#define TM_FEATURE_MMAP     UINT64_C(0x08) /* anonymous mmap is recorded as domain 1 */
+#define TM_FEATURE_FREED    UINT64_C(0x10) /* HISTORY region is kept */
+#define TM_FEATURE_INHERITED UINT64_C(0x20) /* this process is the child of a fork: earlier records are its parent's */
 
 /* tm_root.request: written by a debugger, obeyed by the tracer at its next operation, then set back to 0 */
 enum tm_request {
@@ -90,8 +87,7 @@ enum tm_request {
  *                        base = middle ? u64 at middle + 8 * (segment & ((1 << middle_bits) - 1)) : 0
  *     base == 0: that segment does not exist, its elements are empty; otherwise
  *     element  = base + within * element_size
- * directory has directory_length words, a middle table 1 << middle_bits. A segment is committed memory in
- * full.
+ * directory has directory_length words, a middle table 1 << middle_bits. A segment is committed memory in full.
  */
 struct tm_region {
     uint32_t kind;             /* enum tm_region_kind; 0 = unused descriptor. Published last */
@@ -103,8 +99,8 @@ struct tm_region {
     uint32_t middle_bits;      /* 0 = one level */
     uint32_t key_shift;        /* LIVE: element index = block address >> key_shift. Otherwise 0 */
     uint32_t flags;            /* 0 */
-    uint64_t count; /* elements handed out so far, an upper bound; UINT64_MAX = sparse, walk the directory */
-    uint64_t committed; /* bytes of segments and directories */
+    uint64_t count;            /* elements handed out so far, an upper bound; UINT64_MAX = sparse, walk the directory */
+    uint64_t committed;        /* bytes of segments and directories */
     uint64_t reserved;
 };
 
@@ -148,38 +144,35 @@ struct tm_root {
     uint8_t magic[TM_MAGIC_SIZE]; /* TM_ROOT_MAGIC; written last during initialisation */
     uint32_t major;               /* a reader refuses a larger one than its own */
     uint32_t minor;
-    uint64_t byte_order;  /* TM_BYTE_ORDER_PROBE */
-    uint32_t header_size; /* sizeof(struct tm_root) of the writer */
-    uint32_t machine;     /* ELF e_machine: 62 = x86-64, 183 = aarch64 */
-    uint64_t self;        /* address of this root; a copy elsewhere is not the root */
-    uint64_t start_time;  /* CLOCK_REALTIME, ns, when the tracer initialised */
-    uint32_t pid;         /* the process these tables belong to; a fork's child writes its own */
-    uint32_t state;       /* enum tm_state */
-    uint64_t features;    /* TM_FEATURE_* */
-    uint32_t
-        traceback_limit;   /* physical frames kept per traceback, 1..65535; what start last used, first 1 */
-    uint32_t region_count; /* used descriptors in regions[] */
-    uint32_t region_size;  /* sizeof(struct tm_region) of the writer */
+    uint64_t byte_order;          /* TM_BYTE_ORDER_PROBE */
+    uint32_t header_size;         /* sizeof(struct tm_root) of the writer */
+    uint32_t machine;             /* ELF e_machine: 62 = x86-64, 183 = aarch64 */
+    uint64_t self;                /* address of this root; a copy elsewhere is not the root */
+    uint64_t start_time;          /* CLOCK_REALTIME, ns, when the tracer initialised */
+    uint32_t pid;                 /* the process these tables belong to; a fork's child writes its own */
+    uint32_t state;               /* enum tm_state */
+    uint64_t features;            /* TM_FEATURE_* */
+    uint32_t traceback_limit;     /* physical frames kept per traceback, 1..65535; what start last used, first 1 */
+    uint32_t region_count;        /* used descriptors in regions[] */
+    uint32_t region_size;         /* sizeof(struct tm_region) of the writer */
     uint32_t field_count;
-    uint64_t fields;       /* address of field_count struct tm_field */
-    uint64_t sample_bytes; /* mean bytes between samples, 0 = every block; else all counters of blocks and
-                            * bytes count each recorded block tm_sample_count() times */
-    uint64_t max_bytes;    /* cap on the tracer's own memory, 0 = none */
-    uint64_t freed_count;  /* capacity of the history of freed blocks */
-    uint64_t generation;   /* of the traces, from 1; a clear or a start adds 1: older records are void */
-    uint64_t current; /* bytes, folded, kept only when several threads allocate; the value to show is the sum
-                       * over the threads' counters */
-    uint64_t peak;    /* bytes; set when memory falls after a new peak. Readers show max(peak, that sum) */
-    uint64_t peak_epoch; /* advances when memory first falls after a new peak */
-    uint64_t fold_bytes; /* peak may be short by at most this much per thread, 0 while one thread allocates */
-    uint64_t committed_bytes; /* the tracer's own memory, all tables, private ones too */
-    uint64_t private_bytes;   /* thereof marked MADV_DONTDUMP */
-    uint64_t dropped_count;   /* blocks not recorded for want of memory or of a thread slot, beside those in
-                                 threads */
+    uint64_t fields;              /* address of field_count struct tm_field */
+    uint64_t sample_bytes;        /* mean bytes between samples, 0 = every block; else all counters of blocks and bytes
+                                   * count each recorded block tm_sample_count() times */
+    uint64_t max_bytes;           /* cap on the tracer's own memory, 0 = none */
+    uint64_t freed_count;         /* blocks that each shard of the history of freed blocks keeps */
+    uint64_t generation;          /* of the traces, from 1; a clear or a start adds 1: older records are void */
+    uint64_t current;             /* bytes, folded, kept only when several threads allocate; the value to show is the sum over
+                                   * the threads' counters */
+    uint64_t peak;                /* bytes; set when memory falls after a new peak. Readers show max(peak, that sum) */
+    uint64_t peak_epoch;          /* advances when memory first falls after a new peak */
+    uint64_t fold_bytes;          /* peak may be short by at most this much per thread, 0 while one thread allocates */
+    uint64_t committed_bytes;     /* the tracer's own memory, all tables, private ones too */
+    uint64_t private_bytes;       /* thereof marked MADV_DONTDUMP */
+    uint64_t dropped_count;       /* blocks not recorded for want of memory or of a thread slot, beside those in threads */
     uint64_t dropped_size;
-    uint64_t
-        anomaly_count; /* a live word was overwritten by a second malloc of one address: a free was missed */
-    uint32_t request;  /* enum tm_request */
+    uint64_t anomaly_count;       /* a live word was overwritten by a second malloc of one address: a free was missed */
+    uint32_t request;             /* enum tm_request */
     uint32_t request_argument;
     uint64_t reserved[8];
     struct tm_region regions[TM_REGION_MAX];
@@ -196,8 +189,8 @@ struct tm_root {
  * A word whose bit 63 differs from the root's generation & 1 is void (left by a clear that is not swept yet).
  * The word itself publishes.
  *     address = (index << key_shift) + (word & TM_LIVE_OFFSET ? 16 : 0)
- * key_shift is 5 where blocks begin at least 32 bytes apart (glibc), else 4 (then bit 35 is never set). A
- * block whose address is no multiple of 16 is in WIDE.
+ * key_shift is 5 where blocks begin at least 32 bytes apart (glibc), else 4 (then bit 35 is never set). A block whose
+ * address is no multiple of 16 is in WIDE.
  */
 #define TM_LIVE_SIZE_MASK   ((UINT64_C(1) << 35) - 1)
 #define TM_LIVE_SIZE_WIDE   TM_LIVE_SIZE_MASK
@@ -211,8 +204,7 @@ struct tm_root {
 struct tm_live_detail {
     uint64_t word;   /* live word */
     uint64_t time;   /* CLOCK_REALTIME, ns */
-    uint64_t order;  /* sequence number of the allocation in the process, from 1; within a thread strictly
-                        growing */
+    uint64_t order;  /* sequence number of the allocation in the process, from 1; within a thread strictly growing */
     uint32_t thread; /* kernel thread id */
     uint32_t reserved;
 };
@@ -226,21 +218,22 @@ enum tm_wide_state {
 };
 
 struct tm_wide {
-    uint64_t state; /* enum tm_wide_state | generation << 8 */
+    uint64_t state;      /* enum tm_wide_state | generation << 8 */
     uint64_t address;
     uint64_t size;
-    uint32_t domain; /* 0 = malloc family, 1 = anonymous mmap, others = tm_track */
-    uint32_t stack;  /* stack id */
-    uint64_t time;   /* as in tm_live_detail; 0 without TM_FEATURE_DETAIL */
+    uint32_t domain;     /* 0 = malloc family, 1 = anonymous mmap, others = tm_track */
+    uint32_t stack;      /* stack id */
+    uint64_t time;       /* as in tm_live_detail; 0 without TM_FEATURE_DETAIL */
     uint64_t order;
     uint32_t thread;
     uint32_t reserved;
     uint64_t reserved2;
 };
 
-/* A freed block (ring, oldest overwritten). order publishes: 0 = being written. */
+/* A freed block. Threads are dealt out to shards, each of which is a ring of root.freed_count elements from a multiple of
+ * 2^24 on, its oldest overwritten. order publishes: 0 = empty or being written. */
 struct tm_freed {
-    uint64_t order; /* sequence number of the free, from 1 */
+    uint64_t order;      /* sequence number of the free in its shard, from 1; of two shards, freed_time decides */
     uint64_t address;
     uint64_t size;
     uint64_t allocated_time;
@@ -250,15 +243,15 @@ struct tm_freed {
     uint32_t allocated_stack;
     uint32_t freed_stack;
     uint32_t domain;
-    uint32_t reserved;
+    uint32_t busy; /* the writers' own */
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Tracebacks
  */
 
-/* One distinct code position. Never reused, also when the code there is unloaded and other code takes its
- * place (that gets a new frame id with another module). word publishes. */
+/* One distinct code position. Never reused, also when the code there is unloaded and other code takes its place
+ * (that gets a new frame id with another module). word publishes. */
 struct tm_frame {
     uint64_t word;   /* bits 56..63 enum tm_frame_kind, bits 0..55 address */
     uint32_t module; /* index into MODULES, 0 = none known */
@@ -279,10 +272,10 @@ enum tm_frame_kind {
 #define TM_STACK_BROKEN    0x4 /* the walk ended before the outermost frame: no unwind information there */
 #define TM_STACK_GUESSED   0x8 /* some frames come from a frame-pointer chain */
 
-/* One distinct traceback: its own frames, most recent first, then `shared` frames of its parent's traceback:
- * those that are left, at its old end, when the oldest `omitted` ones are taken off (a traceback that was cut
- * keeps its most recent frames, and another one's begin higher up). Depth = own + shared; at most 65535.
- * Stack 1 has depth 0 and means "unknown". check publishes. */
+/* One distinct traceback: its own frames, most recent first, then `shared` frames of its parent's traceback: those that
+ * are left, at its old end, when the oldest `omitted` ones are taken off (a traceback that was cut keeps its most recent
+ * frames, and another one's begin higher up). Depth = own + shared; at most 65535. Stack 1 has depth 0 and means
+ * "unknown". check publishes. */
 struct tm_stack {
     uint32_t check;        /* tm_stack_check() of the record, never 0 */
     uint32_t frames;       /* index of the first own frame in STACK_FRAMES */
@@ -295,20 +288,18 @@ struct tm_stack {
     uint16_t reserved;
 };
 
-/* Counters of one stack in one thread's slot, kept with TM_FEATURE_STATS. A stack has a record in each slot,
- * and for each level of operations, that allocated or freed blocks of it; readers add them up, modulo 2^64,
- * for a thread may free what another allocated. Void unless generation is the low half of the root's, and
- * while stack is 0. Each record is written by one thread only. An operation in flight that is not DONE may or
- * may not be contained. */
+/* Counters of one stack in one thread's slot, kept with TM_FEATURE_STATS. A stack has a record in each slot, and for each
+ * level of operations, that allocated or freed blocks of it; readers add them up, modulo 2^64, for a thread may free what
+ * another allocated. Void unless generation is the low half of the root's, and while stack is 0. Each record is written by
+ * one thread only. An operation in flight that is not DONE may or may not be contained. */
 struct tm_stack_stats {
-    uint32_t stack;           /* stack id; 0 = unused */
-    uint32_t generation;      /* low 32 bits. Publishes */
+    uint32_t stack;      /* stack id; 0 = unused */
+    uint32_t generation; /* low 32 bits. Publishes */
     uint64_t allocated_count; /* since start: a stack's total */
     uint64_t allocated_size;
     uint64_t freed_count; /* live = allocated - freed */
     uint64_t freed_size;
-    uint64_t peak_count; /* live values at the moment of the process's peak, if peak_epoch is the root's;
-                            otherwise, and */
+    uint64_t peak_count; /* live values at the moment of the process's peak, if peak_epoch is the root's; otherwise, and */
     uint64_t peak_size;  /* while current is larger than root.peak, what is live now are those values */
     uint64_t peak_epoch;
 };
@@ -319,68 +310,69 @@ struct tm_stack_stats {
 #define TM_BUILD_ID_MAX 32
 
 struct tm_module {
-    uint64_t start;           /* lowest mapped address */
-    uint64_t end;             /* first address after the last mapped segment */
-    uint64_t bias;            /* run-time address = bias + address in the ELF file */
-    uint64_t loaded_time;     /* CLOCK_REALTIME, ns, when the tracer first saw it */
-    uint64_t unloaded_time;   /* 0 = still loaded as far as the tracer knows */
-    uint32_t path;            /* index into STRINGS */
-    uint32_t path_length;     /* bytes, without NUL */
+    uint64_t start;         /* lowest mapped address */
+    uint64_t end;           /* first address after the last mapped segment */
+    uint64_t bias;          /* run-time address = bias + address in the ELF file */
+    uint64_t loaded_time;   /* CLOCK_REALTIME, ns, when the tracer first saw it */
+    uint64_t unloaded_time; /* 0 = still loaded as far as the tracer knows */
+    uint32_t path;          /* index into STRINGS */
+    uint32_t path_length;   /* bytes, without NUL */
     uint32_t build_id_length; /* bytes, 0 = it has none */
-    uint32_t flags;           /* 0 */
+    uint32_t flags;         /* 0 */
     uint8_t build_id[TM_BUILD_ID_MAX];
     uint64_t reserved[5];
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
- * Threads. A slot is used by one thread at a time and its counters stay valid when another thread takes it
- * over.
+ * Threads. A slot is used by one thread at a time and its counters stay valid when another thread takes it over.
  */
 enum tm_operation_code {
     TM_OPERATION_NONE = 0,
-    TM_OPERATION_ALLOCATE = 1, /* new_address is 0 until the allocator has answered */
+    TM_OPERATION_ALLOCATE = 1,   /* new_address is 0 until the allocator has answered */
     TM_OPERATION_FREE = 2,
     TM_OPERATION_REALLOCATE = 3, /* address = old block, new_address = 0 until the allocator has answered */
     TM_OPERATION_TRACK = 4,
     TM_OPERATION_UNTRACK = 5,
-    TM_OPERATION_CONTROL = 6, /* start, stop, clear, reset */
+    TM_OPERATION_CONTROL = 6,    /* start, stop, clear, reset */
 };
 
-/* One operation in flight, and the counters of the operations that this level has completed. Level 0 is the
- * thread itself, level n a signal handler that interrupted the tracer n times. code is written last and
- * cleared first.
+/* One operation in flight, and the counters of the operations that this level has completed. Level 0 is the thread
+ * itself, level n a signal handler that interrupted the tracer n times. code is written last and cleared first.
  *
  * Reading an operation in flight, "record" meaning a live word of domain 0 or a LIVE entry of WIDE. With
- * TM_OPERATION_DONE in flags it is after: the tables and the four counters contain it and nothing is to be
- * applied. Otherwise: ALLOCATE    new_address has a record: shown as after, else as before FREE        entry
- * != 0: address still has `entry` as its live word: before, else after entry == 0 (the block was in WIDE):
- * address still has a record in WIDE: before, else after REALLOCATE  new_address has a record with stack
- * `stack` and size `size`: after; else before: the old block (address, entry) is present even where its live
- * word is already cleared; with entry == 0 the old block is the WIDE entry of address, which is in state LIVE
- * or BUSY. A realloc of a block that has no record is an ALLOCATE. Where address has a live word other than
- * `entry`, another thread already got the memory: the old block is gone TRACK       (domain, address) has a
- * record with stack `stack` and size `size`: after. With TM_OPERATION_REPLACES
- *               (`entry` = size of the record before) and no record at all: after, the block is the
- * operation's. Else before UNTRACK     (domain, address) still has a record: before, else after CONTROL
- * nothing to apply: the generation decides While an operation is in flight and not DONE `before` holds what
- * the four counters were when it began; readers use those and apply the operation themselves. The STATS of
- * its stacks may or may not contain it yet. */
+ * TM_OPERATION_DONE in flags it is after: the tables and the four counters contain it and nothing is to be applied.
+ * Otherwise:
+ *   ALLOCATE    new_address has a record: shown as after, else as before
+ *   FREE        entry != 0: address still has `entry` as its live word: before, else after
+ *               entry == 0 (the block was in WIDE): address still has a record in WIDE: before, else after
+ *   REALLOCATE  new_address has a record with stack `stack` and size `size`: after; else before: the old block
+ *               (address, entry) is present even where its live word is already cleared; with entry == 0 the old block
+ *               is the WIDE entry of address, which is in state LIVE or BUSY. A realloc of a block that has no record
+ *               is an ALLOCATE. Where address has a live word other than `entry`, another thread already got the
+ *               memory: the old block is gone
+ *   TRACK       (domain, address) has a record with stack `stack` and size `size`: after. With TM_OPERATION_REPLACES
+ *               (`entry` = size of the record before) and no record at all: after, the block is the operation's. Else before
+ *   UNTRACK     (domain, address) still has a record: before, else after
+ *   CONTROL     nothing to apply: the generation decides
+ * While an operation is in flight and not DONE `before` holds what the four counters were when it began; readers use
+ * those and apply the operation themselves. The STATS of its stacks may or may not contain it yet. */
 struct tm_operation {
-    uint32_t code; /* enum tm_operation_code. Publishes */
+    uint32_t code;        /* enum tm_operation_code. Publishes */
     uint32_t domain;
-    uint64_t address;
+    uint64_t address;     /* without a code, while stack_pointer is on the thread's stack: what free was given, no block of
+                             ours */
     uint64_t new_address;
-    uint64_t size;          /* requested size of the new block; FREE, UNTRACK: size of the block that goes */
-    uint64_t entry;         /* live word that address had before, 0 = the block is in WIDE */
-    uint32_t stack;         /* stack id of the call; FREE, UNTRACK: 0 */
-    uint32_t flags;         /* TM_OPERATION_DONE, TM_OPERATION_REPLACES. Publishes DONE */
+    uint64_t size;        /* requested size of the new block; FREE, UNTRACK: size of the block that goes */
+    uint64_t entry;       /* live word that address had before, 0 = the block is in WIDE */
+    uint32_t stack;       /* stack id of the call; FREE, UNTRACK: 0 */
+    uint32_t flags;       /* TM_OPERATION_DONE, TM_OPERATION_REPLACES. Publishes DONE */
     uint64_t stack_pointer; /* of the caller: a slot below the thread's stack pointer was left by longjmp */
-    uint64_t generation;    /* the counters below belong to this generation, else they are void */
+    uint64_t generation;  /* the counters below belong to this generation, else they are void */
     uint64_t allocated_count;
     uint64_t allocated_size;
     uint64_t freed_count;
     uint64_t freed_size;
-    uint64_t before[4]; /* allocated_count, allocated_size, freed_count, freed_size */
+    uint64_t before[4];   /* allocated_count, allocated_size, freed_count, freed_size */
 };
 
 #define TM_OPERATION_LEVELS 3
@@ -396,8 +388,8 @@ enum tm_thread_state {
 };
 
 struct tm_thread {
-    uint32_t tid;           /* kernel thread id of the (last) owner */
-    uint32_t state;         /* enum tm_thread_state */
+    uint32_t tid;   /* kernel thread id of the (last) owner */
+    uint32_t state; /* enum tm_thread_state */
     uint64_t dropped_count; /* allocations that were not recorded */
     uint64_t dropped_size;
     uint64_t order; /* allocations that this slot has numbered */
@@ -409,8 +401,8 @@ struct tm_thread {
  * What both sides compute
  */
 
-/* check of a stack record: FNV-1a, 32 bits, over parent, shared, omitted, total_nframe, flags and the own
- * frame ids, each as the bytes of a little-endian uint32_t; 0 is replaced by 1. */
+/* check of a stack record: FNV-1a, 32 bits, over parent, shared, omitted, total_nframe, flags and the own frame ids, each
+ * as the bytes of a little-endian uint32_t; 0 is replaced by 1. */
 static inline uint32_t tm_check_step(uint32_t check, uint32_t word)
 {
     for (int byte = 0; byte < 4; byte++) {
@@ -458,8 +450,8 @@ static inline uint64_t tm_sample_count(uint64_t size, uint64_t sample_bytes)
 }
 
 /* One assertion per field: a change of the layout fails to build until the version is bumped. */
-#define TM_ASSERT_FIELD(type, field, offset, size)                                                           \
-    _Static_assert(offsetof(struct type, field) == (offset) && sizeof(((struct type *)0)->field) == (size),  \
+#define TM_ASSERT_FIELD(type, field, offset, size)                                                       \
+    _Static_assert(offsetof(struct type, field) == (offset) && sizeof(((struct type *)0)->field) == (size), \
                    "layout of " #type "." #field " changed")
 
 TM_ASSERT_FIELD(tm_beacon, magic, 0, 16);
@@ -542,7 +534,7 @@ TM_ASSERT_FIELD(tm_freed, freed_thread, 44, 4);
 TM_ASSERT_FIELD(tm_freed, allocated_stack, 48, 4);
 TM_ASSERT_FIELD(tm_freed, freed_stack, 52, 4);
 TM_ASSERT_FIELD(tm_freed, domain, 56, 4);
-TM_ASSERT_FIELD(tm_freed, reserved, 60, 4);
+TM_ASSERT_FIELD(tm_freed, busy, 60, 4);
 
 TM_ASSERT_FIELD(tm_frame, word, 0, 8);
 TM_ASSERT_FIELD(tm_frame, module, 8, 4);

@@ -119,8 +119,7 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
         if (!number_read(value, &options->freed)) {
             return refuse(error, "not a number", whole);
         }
-        return options->freed == 0 ||
-               refuse(error, "the history of freed blocks is not supported by this version", whole);
+        return options->freed <= TM_OPTIONS_FREED_MAX || refuse(error, "more than 16777216 freed blocks", whole);
     }
     if (span_is(key, "max")) {
         return size_read(value, &options->max) ||
@@ -131,7 +130,7 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
                    : span_is(key, "mmap")  ? &options->mmap
                                            : NULL;
     if (!option) {
-        return refuse(error, "unknown key (detail, max, sample, stats)", key);
+        return refuse(error, "unknown key (detail, freed, max, sample, stats)", key);
     }
     if (!switch_read(value, option)) {
         return refuse(error, "the value must be 0 or 1", whole);

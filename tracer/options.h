@@ -1,7 +1,7 @@
 /* options.h: TRACEMALLOC=N[,key=value]..., read by the tracer and by tm-run. Allocates nothing and needs no locale.
  *
  *   N            0..65535 frames, as strtol() reads it in base 10 over its whole text; 0 = loaded, not tracing
- *   sample=SIZE  mean bytes between samples, 0 = every block    freed=COUNT  history of freed blocks
+ *   sample=SIZE  mean bytes between samples, 0 = every block    freed=COUNT  history of freed blocks, at most 2^24
  *   detail=0|1   thread and time of every block                 max=SIZE     cap on the tracer's own memory, 0 = none
  *   stats=0|1    counters per stack                             mmap=0|1     anonymous mmap as domain 1
  * SIZE: a decimal number, K, M or G behind it multiply by 1024, 1024^2, 1024^3. A key that is given twice: the last one counts.
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define TM_OPTIONS_NFRAME_DEFAULT 25
+#define TM_OPTIONS_FREED_MAX      (UINT64_C(1) << 24)
 
 struct tm_options {
     uint64_t sample;

@@ -1,4 +1,5 @@
 /* command.c: from a command line to an answer and an exit code. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct command {
     enum ca_command_bit bit;
     size_t sources;          /* operands it reads; one less when the caller gives the target */
     bool writes;             /* one more operand, the last: the file that it writes */
+    bool asks;               /* one more operand, the last: the address that it is about */
     const char *operands;    /* as usage lines name them */
     const char *summary;     /* in the list of commands */
     const char *description; /* in its own help */
@@ -20,20 +22,28 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"report", CA_FOR_REPORT, 1, false, "SOURCE", "what happened, what the process held, and its top 10",
+    {"report", CA_FOR_REPORT, 1, false, false, "SOURCE",
+     "what happened, what the process held, and its top 10",
      "What happened to the process, how much memory it held, and the largest holders.", ca_run_report},
-    {"top", CA_FOR_TOP, 1, false, "SOURCE", "statistics, largest first",
+    {"top", CA_FOR_TOP, 1, false, false, "SOURCE", "statistics, largest first",
      "Groups live blocks by where they were allocated and lists the groups, largest first.", ca_run_top},
-    {"diff", CA_FOR_DIFF, 2, false, "OLD NEW", "what changed from one source to another",
+    {"diff", CA_FOR_DIFF, 2, false, false, "OLD NEW", "what changed from one source to another",
      "Compares what two sources hold, group by group, and lists the groups by how much they changed.",
      ca_run_diff},
-    {"traces", CA_FOR_TRACES, 1, false, "SOURCE", "every live block with its traceback",
+    {"traces", CA_FOR_TRACES, 1, false, false, "SOURCE", "every live block with its traceback",
      "Lists every live block: domain, size, address, traceback.", ca_run_traces},
-    {"info", CA_FOR_INFO, 1, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
+    {"block", CA_FOR_BLOCK, 1, false, true, "CORE ADDRESS", "all about one address",
+     "What an address is: the block that it lies in, live or freed, who allocated and who freed it, and its "
+     "neighbours; or the stack, variable, code or mapping. ADDRESS is 0x and hexadecimal digits, or decimal.",
+     ca_run_block},
+    {"blocks", CA_FOR_BLOCKS, 1, false, false, "SOURCE", "live blocks one by one",
+     "Lists live blocks one by one: address, size, age, thread, line.", ca_run_blocks},
+    {"info", CA_FOR_INFO, 1, false, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
      "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own "
      "memory, modules, operations in flight, coverage.",
      ca_run_info},
-    {"save", CA_FOR_SAVE, 1, true, "SOURCE FILE", "write a snapshot file, readable without the program",
+    {"save", CA_FOR_SAVE, 1, true, false, "SOURCE FILE",
+     "write a snapshot file, readable without the program",
      "Writes what a process held to FILE (NAME.pb.gz), with all names in it: a profile in pprof's format, "
      "which every command that takes a SOURCE reads, on any machine.",
      ca_run_save},
@@ -204,14 +214,19 @@ static bool operands_check(const struct command *command, const struct ca_option
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
         const char *what = command->writes               ? "a core or snapshot file and a file to write"
+                           : command->asks               ? "a core file and an address"
                            : wanted > 1                  ? "two core or snapshot files"
                            : command->bit == CA_FOR_INFO ? "a core file"
                                                          : "a core or snapshot file";
-        bool given = wanted < command->sources + command->writes; /* by the caller: one operand is left */
+        /* By the caller: one operand is left. */
+        bool given = wanted < command->sources + command->writes + command->asks;
         return ca_fail(ret_error, CA_USAGE, "%s expected: %s",
-                       given && command->writes ? "a file to write" : what,
+                       given && command->writes ? "a file to write"
+                       : given && command->asks ? "an address"
+                                                : what,
                        !given            ? command->operands
                        : command->writes ? "FILE"
+                       : command->asks   ? "ADDRESS"
                                          : "OLD");
     }
     if (options->operands.count == wanted) {
@@ -257,7 +272,7 @@ static bool output_check(const struct ca_run *run, const struct command *command
         return true;
     }
     const struct ca_list *operands = &run->options.operands;
-    for (size_t i = 0; i + command->writes < operands->count; i++) {
+    for (size_t i = 0; i + command->writes + command->asks < operands->count; i++) {
         if (stat(operands->items[i], &source) == 0 && source.st_dev == output.st_dev &&
             source.st_ino == output.st_ino) {
             return ca_fail(ret_error, CA_USAGE, "%s is what is read; write to another file",
@@ -280,6 +295,21 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
         return false;
     }
     return ca_sink_commit(&run->sink, ret_error);
+}
+
+/* 0x and hexadecimal digits, or decimal ones. */
+static bool address_read(const char *operand, uint64_t *ret_address, struct ca_error **ret_error)
+{
+    bool hexadecimal = operand[0] == '0' && (operand[1] == 'x' || operand[1] == 'X');
+    const char *digits = operand + (hexadecimal ? 2 : 0);
+    size_t count = strspn(digits, hexadecimal ? "0123456789abcdefABCDEF" : "0123456789");
+    errno = 0;
+    *ret_address = strtoull(digits, NULL, hexadecimal ? 16 : 10);
+    if (count == 0 || digits[count] || errno) {
+        return ca_fail(ret_error, CA_USAGE,
+                       "'%s' is not an address: 0x and hexadecimal digits, or a decimal number", operand);
+    }
+    return true;
 }
 
 /* Runs the command with the targets from given[0] on as the command line's options for symbols say; those
@@ -360,10 +390,13 @@ static enum ca_status command_run(const struct command *command, const struct gi
         command_help(command, output);
         done = true;
     } else {
-        parsed = parsed && operands_check(command, &run.options, to_open + command->writes, &error);
+        parsed = parsed &&
+                 operands_check(command, &run.options, to_open + command->writes + command->asks, &error);
         if (parsed && command->writes) {
             run.options.output = run.options.operands.items[to_open];
         }
+        parsed = parsed &&
+                 (!command->asks || address_read(run.options.operands.items[to_open], &run.address, &error));
         done = parsed && run_parsed(&run, command, given, to_open, &error);
     }
     for (size_t i = 0; i < to_open; i++) {

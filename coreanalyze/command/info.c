@@ -15,6 +15,7 @@ struct info {
     struct ca_symbolizer *symbolizer;
     uint32_t *threads; /* ascending: the sources' orders differ */
     size_t thread_count;
+    size_t freed_count; /* blocks in the history of freed ones */
 };
 
 struct feature {
@@ -109,6 +110,10 @@ static bool info_read(struct info *info, struct ca_target *target, struct ca_err
     if (!info->symbolizer) {
         return false;
     }
+    const struct ca_freed *freed;
+    if (!ca_table_history(info->table, &freed, &info->freed_count, ret_error)) {
+        return false;
+    }
     const struct ca_thread *threads = ca_source_threads(info->source, &info->thread_count);
     info->threads = calloc(info->thread_count + 1, sizeof *info->threads);
     if (!info->threads) {
@@ -189,7 +194,8 @@ static void add_memory(struct ca_text *text, const struct info *info)
                    info->table->stack_count ? info->table->stack_count - 1 : 0,
                    info->table->frame_count ? info->table->frame_count - 1 : 0);
     if (root->freed_count) {
-        ca_text_printf(text, "freed blocks remembered: %" PRIu64 " at most\n", root->freed_count);
+        ca_text_printf(text, "freed blocks remembered: %zu, at most %" PRIu64 " of each shard of threads\n",
+                       info->freed_count, root->freed_count);
     }
     if (root->anomaly_count) {
         ca_text_printf(text, "frees that were missed: %" PRIu64 "\n", root->anomaly_count);
@@ -305,6 +311,7 @@ static void write_memory(struct ca_json *json, const struct info *info)
     ca_json_unsigned(json, "tracebacks", table->stack_count ? table->stack_count - 1 : 0);
     ca_json_unsigned(json, "frames", table->frame_count ? table->frame_count - 1 : 0);
     ca_json_unsigned(json, "freed_capacity", table->root.freed_count);
+    ca_json_unsigned(json, "freed_blocks", info->freed_count);
     ca_json_unsigned(json, "missed_frees", table->root.anomaly_count);
 }
 

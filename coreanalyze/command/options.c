@@ -252,18 +252,24 @@ static const char *const format_words[] = {
     [CA_FORMAT_TEXT] = "text",     [CA_FORMAT_JSON] = "json",   [CA_FORMAT_CSV] = "csv",
     [CA_FORMAT_FOLDED] = "folded", [CA_FORMAT_PPROF] = "pprof", NULL};
 static const char *const object_words[] = {[CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", NULL};
+static const char *const record_words[] = {
+    [CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", [CA_FORMAT_CSV] = "csv", NULL};
+static const char *const sort_words[] = {
+    [CA_SORT_SIZE] = "size", [CA_SORT_ADDRESS] = "address", [CA_SORT_AGE] = "age", NULL};
 static const char *const color_words[] = {
     [CA_COLOR_AUTO] = "auto", [CA_COLOR_ALWAYS] = "always", [CA_COLOR_NEVER] = "never", NULL};
 
 #define FOR_STATISTICS (CA_FOR_REPORT | CA_FOR_TOP | CA_FOR_DIFF)
 #define FOR_TRACES     (FOR_STATISTICS | CA_FOR_TRACES)
-#define FOR_CHOICE     (FOR_TRACES | CA_FOR_SAVE)
-#define FOR_ALL        (FOR_CHOICE | CA_FOR_INFO)
-#define FOR_OUTPUT     (FOR_TRACES | CA_FOR_INFO)
+#define FOR_BLOCKS     (FOR_TRACES | CA_FOR_BLOCKS)
+#define FOR_FRAMES     (FOR_BLOCKS | CA_FOR_BLOCK)
+#define FOR_CHOICE     (FOR_BLOCKS | CA_FOR_SAVE)
+#define FOR_ALL        (FOR_CHOICE | CA_FOR_INFO | CA_FOR_BLOCK)
+#define FOR_OUTPUT     (FOR_FRAMES | CA_FOR_INFO)
 #define FIELD(name)    offsetof(struct ca_options, name)
 
 const struct ca_option_spec ca_option_table[] = {
-    {.commands = FOR_TRACES, .text = "What is counted:"},
+    {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
      "Group by lineno (default), filename, traceback, function, module, domain or thread"},
     {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,
@@ -273,10 +279,15 @@ const struct ca_option_spec ca_option_table[] = {
      "allocated since tracing began"},
     {"limit", 'n', "N", FOR_STATISTICS, set_count, FIELD(limit), NULL,
      "Show the N largest (default 10), 0 = all"},
-    {"skip", 0, "GLOB", FOR_TRACES, set_list, FIELD(skip), NULL,
+    {"sort", 0, "ORDER", CA_FOR_BLOCKS, set_choice, FIELD(sort), sort_words,
+     "size (default: the largest first), address (the lowest first) or age (the oldest first; needs "
+     "detail=1)"},
+    {"limit", 'n', "N", CA_FOR_BLOCKS, set_count, FIELD(limit), NULL,
+     "Show the first N blocks (default 10), 0 = all"},
+    {"skip", 0, "GLOB", FOR_FRAMES, set_list, FIELD(skip), NULL,
      "Functions that only hand out memory, beside malloc wrappers known: their callers are shown "
      "(repeatable)"},
-    {"no-skip", 0, NULL, FOR_TRACES, set_flag, FIELD(no_skip), NULL, "Show allocator frames too"},
+    {"no-skip", 0, NULL, FOR_FRAMES, set_flag, FIELD(no_skip), NULL, "Show allocator frames too"},
 
     {.commands = FOR_CHOICE, .text = "Filters (all given ones must hold; a repeated one: any of them):"},
     {"include", 0, "GLOB[:LINE]", FOR_CHOICE, set_file_filter, 0, NULL,
@@ -299,13 +310,17 @@ const struct ca_option_spec ca_option_table[] = {
      "Only blocks allocated less than so long before it (needs detail=1)"},
 
     {.commands = FOR_OUTPUT, .text = "Output:"},
-    {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL,
+    {"nframe", 0, "N", FOR_FRAMES & ~CA_FOR_BLOCKS, set_count, FIELD(nframe), NULL,
      "Print the N most recent frames of a traceback"},
-    {"no-source", 0, NULL, FOR_TRACES, set_flag, FIELD(no_source), NULL, "Print no source lines"},
+    {"no-source", 0, NULL, FOR_FRAMES & ~CA_FOR_BLOCKS, set_flag, FIELD(no_source), NULL,
+     "Print no source lines"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
      "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
      "snapshot file)"},
-    {"format", 0, "FORMAT", CA_FOR_INFO, set_format, FIELD(format), object_words, "text (default) or json"},
+    {"format", 0, "FORMAT", CA_FOR_BLOCKS, set_format, FIELD(format), record_words,
+     "text (default), json or csv"},
+    {"format", 0, "FORMAT", CA_FOR_INFO | CA_FOR_BLOCK, set_format, FIELD(format), object_words,
+     "text (default) or json"},
     {"output", 'o', "FILE", FOR_OUTPUT, set_text, FIELD(output), NULL,
      "Write to FILE, which changes only when the answer is complete"},
     {"color", 0, "WHEN", FOR_OUTPUT, set_choice, FIELD(color), color_words,

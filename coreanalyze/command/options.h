@@ -13,9 +13,13 @@ enum ca_command_bit {
     CA_FOR_TRACES = 0x08,
     CA_FOR_INFO = 0x10,
     CA_FOR_SAVE = 0x20,
+    CA_FOR_BLOCK = 0x40,
+    CA_FOR_BLOCKS = 0x80,
 };
 
 enum ca_format { CA_FORMAT_TEXT, CA_FORMAT_JSON, CA_FORMAT_CSV, CA_FORMAT_FOLDED, CA_FORMAT_PPROF };
+/* Of single blocks: largest first, lowest address first, oldest first. */
+enum ca_sort { CA_SORT_SIZE, CA_SORT_ADDRESS, CA_SORT_AGE };
 enum ca_color { CA_COLOR_AUTO, CA_COLOR_ALWAYS, CA_COLOR_NEVER };
 
 /* A number that may not have been given. */
@@ -40,6 +44,7 @@ struct ca_options {
     int by;         /* enum ca_key */
     int cumulative; /* enum ca_cumulative */
     int value;      /* enum ca_value */
+    int sort;       /* enum ca_sort */
 
     struct ca_filter *filters; /* all_frames is set in each when the option was given */
     size_t filter_count;

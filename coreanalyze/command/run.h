@@ -14,6 +14,7 @@ struct ca_run {
     struct ca_sink sink;
     struct ca_target
         *targets[2]; /* in the order of the operands; with a given target, that one is the last */
+    uint64_t address; /* of a command that is about one */
     bool color;
     const char *place_module; /* report: path of the module in which the process crashed; NULL = none */
     bool partial; /* the answer is: CA_PARTIAL */
@@ -30,6 +31,8 @@ bool ca_run_report(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_top(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_diff(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error);
+bool ca_run_block(struct ca_run *run, struct ca_error **ret_error);
+bool ca_run_blocks(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_info(struct ca_run *run, struct ca_error **ret_error);
 /* Also what --format pprof of top and traces is. */
 bool ca_run_save(struct ca_run *run, struct ca_error **ret_error);

@@ -128,6 +128,12 @@ void ca_json_address(struct ca_json *json, const char *key, uint64_t address)
     ca_text_printf(json->text, "\"0x%" PRIx64 "\"", address);
 }
 
+void ca_json_seconds(struct ca_json *json, const char *key, uint64_t nanoseconds)
+{
+    value_begin(json, key);
+    ca_text_printf(json->text, "%" PRIu64 ".%09" PRIu64, nanoseconds / 1000000000, nanoseconds % 1000000000);
+}
+
 void ca_json_members(struct ca_json *json, const struct ca_text *members)
 {
     json->text->failed = json->text->failed || members->failed;

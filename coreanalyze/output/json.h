@@ -30,6 +30,7 @@ void ca_json_integer(struct ca_json *json, const char *key, __int128 number);
 void ca_json_boolean(struct ca_json *json, const char *key, bool value);
 void ca_json_null(struct ca_json *json, const char *key);
 void ca_json_address(struct ca_json *json, const char *key, uint64_t address); /* "0x..."; 0 gives null */
+void ca_json_seconds(struct ca_json *json, const char *key, uint64_t nanoseconds); /* with all decimals */
 /* Members that were written before, of which there is one at least. */
 void ca_json_members(struct ca_json *json, const struct ca_text *members);
 /* The next value begins a line. */

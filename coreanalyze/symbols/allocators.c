@@ -21,6 +21,12 @@ static const char *const default_globs[] = {
     "__libc_valloc", "__libc_pvalloc", "__posix_memalign", "je_*alloc*", "je_posix_memalign", "tc_*alloc*",
     "tc_new*", "tc_memalign", "tc_posix_memalign", "mi_*alloc*", "mi_new*", "mi_*dup", "mi_posix_memalign",
 
+    /* and what frees, for the tracebacks of freed blocks: their callers did it */
+    "free", "cfree", "free_sized", "free_aligned_sized", "__libc_free", "operator delete",
+    "operator delete[]", "*::operator delete", "*::operator delete[]", "std::_Destroy*", "std::destroy*",
+    "std::default_delete<*>::*", "je_free", "tc_free", "tc_delete*", "mi_free*", "g_free", "g_slice_free*",
+    "tm_untrack", "tm_inlined_untrack",
+
     /* tm.h, inlined: what an arena tells the tracer is its caller's */
     "tm_track", "tm_inlined_track",
 

@@ -13,12 +13,15 @@ void ca_symbol_table_deinit(struct ca_symbol_table *table)
     *table = (struct ca_symbol_table){0};
 }
 
-/* Code that has a size. Hand-written assembly often leaves the type out. */
-static bool is_function(const GElf_Sym *symbol, GElf_Word section)
+/* What has a size. Hand-written assembly often leaves the type of a function out. */
+static bool is_wanted(const GElf_Sym *symbol, GElf_Word section, enum ca_symbol_kind kind)
 {
     unsigned type = GELF_ST_TYPE(symbol->st_info);
-    return symbol->st_size > 0 && section != SHN_UNDEF && section != SHN_ABS && section != SHN_COMMON &&
-           (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
+    bool of_kind = kind == CA_SYMBOLS_OF_DATA
+                       ? type == STT_OBJECT
+                       : type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE;
+    return of_kind && symbol->st_size > 0 && section != SHN_UNDEF && section != SHN_ABS &&
+           section != SHN_COMMON;
 }
 
 bool ca_symbol_is_reserved(const struct ca_symbol *symbol)
@@ -69,7 +72,7 @@ static int compare(const void *left_pointer, const void *right_pointer)
     return compare_names(left, right);
 }
 
-static bool symbols_collect(struct ca_symbol_table *table, Dwfl_Module *module)
+static bool symbols_collect(struct ca_symbol_table *table, Dwfl_Module *module, enum ca_symbol_kind kind)
 {
     int count = dwfl_module_getsymtab(module);
     for (int i = 0; i < count; i++) {
@@ -77,7 +80,7 @@ static bool symbols_collect(struct ca_symbol_table *table, Dwfl_Module *module)
         GElf_Addr start = 0;
         GElf_Word section = SHN_UNDEF;
         const char *name = dwfl_module_getsym_info(module, i, &symbol, &start, &section, NULL, NULL);
-        if (!name || name[0] == '\0' || !is_function(&symbol, section) ||
+        if (!name || name[0] == '\0' || !is_wanted(&symbol, section, kind) ||
             symbol.st_size > UINT64_MAX - start) {
             continue;
         }
@@ -94,9 +97,9 @@ static bool symbols_collect(struct ca_symbol_table *table, Dwfl_Module *module)
     return table->count < CA_NO_INTERVAL;
 }
 
-bool ca_symbol_table_read(struct ca_symbol_table *table, Dwfl_Module *module)
+bool ca_symbol_table_read(struct ca_symbol_table *table, Dwfl_Module *module, enum ca_symbol_kind kind)
 {
-    if (!symbols_collect(table, module)) {
+    if (!symbols_collect(table, module, kind)) {
         return false;
     }
     if (table->count > 0) {

@@ -1,5 +1,5 @@
-/* symbol_table.h: the functions that a module's symbol tables name (.symtab, .dynsym, .gnu_debugdata), by
- * address. */
+/* symbol_table.h: the functions, or the variables, that a module's symbol tables name (.symtab, .dynsym,
+ * .gnu_debugdata), by address. */
 #ifndef CA_SYMBOLS_SYMBOL_TABLE_H
 #define CA_SYMBOLS_SYMBOL_TABLE_H
 
@@ -21,9 +21,11 @@ struct ca_symbol_table {
     struct ca_intervals intervals; /* values: indexes of symbols */
 };
 
+enum ca_symbol_kind { CA_SYMBOLS_OF_CODE, CA_SYMBOLS_OF_DATA };
+
 /* Looks for the module's separate debug file, whose symbol table is the complete one. False when out of
  * memory. */
-bool ca_symbol_table_read(struct ca_symbol_table *table, Dwfl_Module *module);
+bool ca_symbol_table_read(struct ca_symbol_table *table, Dwfl_Module *module, enum ca_symbol_kind kind);
 void ca_symbol_table_deinit(struct ca_symbol_table *table);
 
 /* The symbols that cover the address and no smaller ones do (st_size; never the nearest one before):

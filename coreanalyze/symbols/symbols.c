@@ -22,6 +22,8 @@ struct module_state {
     const char *name; /* for MODULE(...) */
     struct ca_binary binary;
     struct ca_symbol_table symbol_table;
+    struct ca_symbol_table variables; /* once variables_read */
+    bool variables_read;
     struct ca_debug_info debug_info;
 };
 
@@ -90,6 +92,7 @@ static void module_state_destroy(struct module_state *state)
     if (state) {
         ca_debug_info_close(&state->debug_info);
         ca_symbol_table_deinit(&state->symbol_table);
+        ca_symbol_table_deinit(&state->variables);
         ca_binary_close(&state->binary);
         free(state);
     }
@@ -132,7 +135,7 @@ static struct module_state *module_open(struct ca_symbolizer *symbolizer, uint32
         path[0] != '\0' ? ca_pool_string_bytes(&symbolizer->pool, path, ca_module_path_size(path)) : UNKNOWN;
     bool good = state->name && ca_binary_open(&state->binary, module, &symbolizer->binary_options);
     if (good && state->binary.module) {
-        good = ca_symbol_table_read(&state->symbol_table, state->binary.module) &&
+        good = ca_symbol_table_read(&state->symbol_table, state->binary.module, CA_SYMBOLS_OF_CODE) &&
                ca_debug_info_open(&state->debug_info, state->binary.module, &symbolizer->pool,
                                   &symbolizer->source_map);
     }
@@ -286,4 +289,127 @@ const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, u
     }
     *ret_count = result->count;
     return result->positions;
+}
+
+/* ---------------------------------------------------------------------------------------------- symbols */
+
+static bool variables_read(struct module_state *state)
+{
+    if (!state->variables_read && state->binary.module &&
+        !ca_symbol_table_read(&state->variables, state->binary.module, CA_SYMBOLS_OF_DATA)) {
+        ca_symbol_table_deinit(&state->variables);
+        return false;
+    }
+    state->variables_read = true;
+    return true;
+}
+
+bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
+                        struct ca_symbol_name *ret_name, bool *ret_found, struct ca_error **ret_error)
+{
+    *ret_found = false;
+    if (module == 0 || module >= symbolizer->module_count) {
+        return true;
+    }
+    struct module_state *state = module_open(symbolizer, module);
+    if (!state || !variables_read(state)) {
+        return ca_fail_memory(ret_error);
+    }
+    uint64_t file_address = address - symbolizer->modules[module].bias;
+    size_t count = 0;
+    const struct ca_symbol *found = ca_symbol_table_find(&state->symbol_table, file_address, &count);
+    bool is_code = found != NULL;
+    if (!found) {
+        found = ca_symbol_table_find(&state->variables, file_address, &count);
+    }
+    if (!found) {
+        return true;
+    }
+    const struct ca_symbol *best = &found[count - 1];
+    const char *name = ca_function_name(&symbolizer->pool, best->name);
+    if (!name) {
+        symbolizer->pool.failed = false;
+        return ca_fail_memory(ret_error);
+    }
+    *ret_name = (struct ca_symbol_name){
+        .name = name,
+        .start = best->start + symbolizer->modules[module].bias,
+        .size = best->end - best->start,
+        .is_code = is_code,
+    };
+    *ret_found = true;
+    return true;
+}
+
+bool ca_symbolizer_variable(struct ca_symbolizer *symbolizer, uint32_t module, const char *name,
+                            uint64_t *ret_address, struct ca_error **ret_error)
+{
+    *ret_address = 0;
+    if (module == 0 || module >= symbolizer->module_count) {
+        return true;
+    }
+    struct module_state *state = module_open(symbolizer, module);
+    if (!state || !variables_read(state)) {
+        return ca_fail_memory(ret_error);
+    }
+    size_t size = strlen(name);
+    for (size_t i = 0; i < state->variables.count; i++) {
+        const struct ca_symbol *symbol = &state->variables.symbols[i];
+        if (strncmp(symbol->name, name, size) == 0 &&
+            (symbol->name[size] == '\0' || symbol->name[size] == '@')) {
+            *ret_address = symbol->start + symbolizer->modules[module].bias;
+            return true;
+        }
+    }
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------------- call frames */
+
+struct Dwarf_CFI_s *ca_symbolizer_cfi(struct ca_symbolizer *symbolizer, uint32_t module, unsigned number)
+{
+    struct module_state *state =
+        module > 0 && module < symbolizer->module_count ? module_open(symbolizer, module) : NULL;
+    GElf_Addr bias = 0;
+    if (!state || !state->binary.module) {
+        return NULL;
+    }
+    return number ? dwfl_module_dwarf_cfi(state->binary.module, &bias)
+                  : dwfl_module_eh_cfi(state->binary.module, &bias);
+}
+
+/* ------------------------------------------------------------------------------------------------ bytes */
+
+/* The section that has bytes for an address in the ELF file. */
+static bool section_find(Elf *elf, uint64_t address, GElf_Shdr *header)
+{
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        if (gelf_getshdr(section, header) && (header->sh_flags & SHF_ALLOC) &&
+            header->sh_type != SHT_NOBITS && address - header->sh_addr < header->sh_size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t ca_symbolizer_bytes(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address, void *buffer,
+                           size_t size)
+{
+    struct module_state *state =
+        module > 0 && module < symbolizer->module_count ? module_open(symbolizer, module) : NULL;
+    GElf_Addr bias = 0;
+    Elf *elf = state && state->binary.module ? dwfl_module_getelf(state->binary.module, &bias) : NULL;
+    uint64_t file_address =
+        address - symbolizer->modules[module < symbolizer->module_count ? module : 0].bias;
+    GElf_Shdr header;
+    if (!elf || !section_find(elf, file_address, &header)) {
+        return 0;
+    }
+    uint64_t within = file_address - header.sh_addr;
+    size_t wanted = header.sh_size - within < size ? (size_t)(header.sh_size - within) : size;
+    const Elf_Data *data =
+        elf_getdata_rawchunk(elf, (int64_t)(header.sh_offset + within), wanted, ELF_T_BYTE);
+    size_t got = data && data->d_buf ? data->d_size : 0;
+    memcpy(buffer, got ? data->d_buf : "", got);
+    return got;
 }

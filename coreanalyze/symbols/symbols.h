@@ -40,6 +40,33 @@ void ca_symbolizer_destroy(struct ca_symbolizer *symbolizer);
 const struct ca_position *ca_symbolizer_find(struct ca_symbolizer *symbolizer, uint32_t module,
                                              uint64_t address, unsigned shown_delta, size_t *ret_count);
 
+/* The function or variable of a module whose symbol covers an address. */
+struct ca_symbol_name {
+    const char *name; /* demangled, without parameters; borrowed until the symbolizer is destroyed */
+    uint64_t start;   /* run-time address */
+    uint64_t size;
+    bool is_code;
+};
+/* *ret_found false: no symbol covers it (a stripped module names what it exports alone). False only when out
+ * of memory. */
+bool ca_symbolizer_name(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address,
+                        struct ca_symbol_name *ret_name, bool *ret_found, struct ca_error **ret_error);
+
+/* The run-time address of the variable of this name; 0 = there is none, or its module has no file. False only
+ * when out of memory. */
+bool ca_symbolizer_variable(struct ca_symbolizer *symbolizer, uint32_t module, const char *name,
+                            uint64_t *ret_address, struct ca_error **ret_error);
+
+/* Copies up to `size` bytes of a module's file that stand at a run-time address; returns how many. For code,
+ * which cores leave out. */
+size_t ca_symbolizer_bytes(struct ca_symbolizer *symbolizer, uint32_t module, uint64_t address, void *buffer,
+                           size_t size);
+
+/* Call frame information of a module's file, for libdw's functions, by its own addresses: number 0 is
+ * .eh_frame, 1 .debug_frame. NULL = none. Borrowed until the symbolizer is destroyed. */
+struct Dwarf_CFI_s;
+struct Dwarf_CFI_s *ca_symbolizer_cfi(struct ca_symbolizer *symbolizer, uint32_t module, unsigned number);
+
 /* How symbols of a module were had, for tm-info and for the exit code. */
 enum ca_module_symbols {
     CA_SYMBOLS_NOT_ASKED = 0,

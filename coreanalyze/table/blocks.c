@@ -50,6 +50,7 @@ struct around {
     uint64_t address;
     struct ca_block *best;
     bool found;
+    bool detail;
 };
 
 static void around_offer(struct around *around, const struct ca_block *block)
@@ -81,11 +82,18 @@ static void around_segment(struct around *around, const struct ca_live_rules *ru
             continue;
         }
         *ret_ended = true;
+        struct tm_live_detail element = {.word = word};
+        if (around->detail && stride >= sizeof(element)) {
+            memcpy(&element, bytes + i * stride, sizeof(element));
+        }
         if ((word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE && ca_word_stack(word)) {
             around_offer(around, &(struct ca_block){
                                      .address = address,
                                      .size = word & TM_LIVE_SIZE_MASK,
                                      .stack = ca_word_stack(word),
+                                     .time = element.time,
+                                     .order = element.order,
+                                     .thread = element.thread,
                                  });
         }
     }
@@ -124,7 +132,11 @@ bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_b
                            bool *ret_found, struct ca_error **ret_error)
 {
     const struct ca_table_private *internal = table->internal;
-    struct around around = {.address = address, .best = ret_block};
+    struct around around = {
+        .address = address,
+        .best = ret_block,
+        .detail = table->root.features & TM_FEATURE_DETAIL,
+    };
     if (!ca_wide_read(table, ret_error) || !around_live(table, &around, ret_error)) {
         return false;
     }
@@ -319,23 +331,14 @@ static bool newest_block(void *context, const struct ca_block *block)
 
 bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_error **ret_error)
 {
-    struct ca_table_private *internal = table->internal;
+    const struct ca_freed *freed;
+    size_t count;
     uint64_t newest = 0;
-    for (size_t r = 0; r < internal->region_count; r++) {
-        void *array;
-        size_t count;
-        if (internal->regions[r].header.kind != TM_REGION_HISTORY) {
-            continue;
-        }
-        if (!ca_region_copy(internal->source, &internal->regions[r], sizeof(struct tm_freed), &array, &count,
-                            ret_error)) {
-            return false;
-        }
-        for (size_t i = 0; i < count; i++) {
-            const struct tm_freed *freed = (const struct tm_freed *)array + i;
-            newest = freed->order && freed->freed_time > newest ? freed->freed_time : newest;
-        }
-        free(array);
+    if (!ca_table_history(table, &freed, &count, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        newest = freed[i].time > newest ? freed[i].time : newest;
     }
     if (!ca_table_each_block(table, newest_block, &newest, ret_error)) {
         return false;

@@ -69,6 +69,10 @@ struct ca_table_private {
     size_t wide_count;
     bool wide_read;
 
+    struct ca_freed *freed; /* of the history, by address and time, once freed_reach is there */
+    size_t freed_count;
+    uint64_t *freed_reach;
+
     struct ca_block *overlay; /* blocks that are live although no record says so: of operations in flight */
     size_t overlay_count;
     bool busy; /* some thread's slot has an operation that is not done, in flight or left by longjmp */

@@ -43,7 +43,7 @@ static uint32_t least_element_size(uint32_t kind)
     case TM_REGION_WIDE:
         return offsetof(struct tm_wide, reserved);
     case TM_REGION_HISTORY:
-        return offsetof(struct tm_freed, reserved);
+        return offsetof(struct tm_freed, busy);
     default:
         return UINT32_MAX;
     }

@@ -160,6 +160,8 @@ void ca_table_destroy(struct ca_table *table)
         free(internal->threads);
         free(internal->stack_frames);
         free(internal->wide);
+        free(internal->freed);
+        free(internal->freed_reach);
         free(internal->overlay);
         free(internal);
     }
@@ -172,6 +174,42 @@ void ca_table_destroy(struct ca_table *table)
     free(table->stats);
     free(table->in_flight);
     free(table);
+}
+
+const struct tm_operation *ca_table_operations(const struct ca_table *table, uint32_t tid)
+{
+    const struct ca_table_private *internal = table->internal;
+    for (size_t i = 0; i < internal->thread_count; i++) {
+        if (internal->threads[i].state == TM_THREAD_USED && internal->threads[i].tid == tid) {
+            return internal->threads[i].operations;
+        }
+    }
+    return NULL;
+}
+
+bool ca_table_is_glibc(const struct ca_table *table)
+{
+    const struct ca_region *live = ca_table_region(table, TM_REGION_LIVE);
+    return live && live->header.key_shift == 5;
+}
+
+static bool range_has(uint64_t start, uint64_t size, uint64_t address)
+{
+    return address - start < size;
+}
+
+bool ca_table_owns(const struct ca_table *table, uint64_t address)
+{
+    const struct ca_table_private *internal = table->internal;
+    bool owns = range_has(table->address, table->root.header_size, address);
+    for (size_t r = 0; !owns && r < internal->region_count; r++) {
+        const struct ca_region *region = &internal->regions[r];
+        owns = range_has(region->header.directory, 8 * (uint64_t)region->header.directory_length, address);
+        for (size_t i = 0; !owns && i < region->segment_count; i++) {
+            owns = range_has(region->segments[i].base, region->segment_bytes, address);
+        }
+    }
+    return owns;
 }
 
 static bool root_read(struct ca_table *table, uint64_t address, struct ca_error **ret_error)

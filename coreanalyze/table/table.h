@@ -112,6 +112,39 @@ bool ca_table_has_counters(const struct ca_table *table);
  * of 0 bytes the address itself. *ret_found false: none. */
 bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,
                            bool *ret_found, struct ca_error **ret_error);
+/* The live blocks of a domain that begin nearest to an address: at or before it, and after it. */
+struct ca_neighbours {
+    struct ca_block before, after;
+    bool has_before, has_after;
+};
+bool ca_table_neighbours(struct ca_table *table, uint32_t domain, uint64_t address,
+                         struct ca_neighbours *ret_neighbours, struct ca_error **ret_error);
+
+/* A block that was freed, untracked, or moved by realloc. */
+struct ca_freed {
+    struct ca_block block; /* as it was when it lived; time and thread 0 without detail, order 0 */
+    uint64_t order;        /* of the free among those of its shard */
+    uint64_t time;         /* of the free, ns since the epoch */
+    uint32_t thread;       /* that freed it */
+    uint32_t stack;        /* of the free; 1 = unknown */
+};
+/* All that the history has, by address and time of the free; borrowed until the table is destroyed. None
+ * without TM_FEATURE_FREED. */
+bool ca_table_history(struct ca_table *table, const struct ca_freed **ret_freed, size_t *ret_count,
+                      struct ca_error **ret_error);
+/* The one freed last of those that `address` lies in. Nothing is said about what lives there now. */
+bool ca_table_freed_around(struct ca_table *table, uint64_t address, struct ca_freed *ret_freed,
+                           bool *ret_found, struct ca_error **ret_error);
+
+/* The TM_OPERATION_LEVELS operations that the slot of a thread shows: those that are under way, and what the
+ * last ones left. NULL = it has no slot. Borrowed until the table is destroyed. */
+const struct tm_operation *ca_table_operations(const struct ca_table *table, uint32_t tid);
+/* Whether glibc's malloc is the allocator below the tracer. */
+bool ca_table_is_glibc(const struct ca_table *table);
+
+/* Whether the address lies in the tracer's root, in one of its tables or in a directory of them. */
+bool ca_table_owns(const struct ca_table *table, uint64_t address);
+
 /* Every live block in order of domain and address; stops when `each` returns false. */
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
                          void *context, struct ca_error **ret_error);

@@ -86,14 +86,18 @@ class Command(gdb.Command):
 
     def invoke(self, argument, from_tty):
         self.dont_repeat()
-        arguments = gdb.string_to_argv(argument)
         try:
+            arguments = self.split(argument)
             if "--help" in arguments or "-help" in arguments:
                 self.print_help()
             else:
                 self.run(arguments, from_tty)
         except engine.EngineError as error:
             raise gdb.GdbError(str(error))
+
+    def split(self, argument):
+        """The words of what was typed after the command's name."""
+        return gdb.string_to_argv(argument)
 
     @property
     def command(self):

@@ -2,6 +2,7 @@
 
 import gdb
 
+from . import gdb_address
 from . import gdb_control
 from . import gdb_functions
 from . import gdb_inferior
@@ -103,7 +104,25 @@ LD_PRELOAD), live or from its core file. In GDB's Python, "import tm" gives trac
         gdb.execute("help tm")
 
 
-COMMANDS = (Top, Info, Report, Traces, *gdb_snapshots.COMMANDS, *gdb_control.COMMANDS)
+class Blocks(Command):
+    """Show live blocks one by one: address, size, age, thread and line.
+
+Usage: tm-blocks [OPTION...]
+
+  -n N              show the first N blocks (default 10), 0 = all
+  -sort ORDER       size (default), address or age
+  -older SECONDS, -newer SECONDS    by age, where the tracer records it (detail=1)
+  -format FORMAT    text (default), json or csv
+and the filters of tm-top; "tm-blocks --help" explains all options. Ages count to the newest time stamp that
+the tracer has.
+
+Example:
+  tm-blocks -sort address -min-size 1M"""
+
+    name = "blocks"
+
+
+COMMANDS = (Top, Info, Report, Traces, Blocks, *gdb_address.COMMANDS, *gdb_snapshots.COMMANDS, *gdb_control.COMMANDS)
 
 
 def register():

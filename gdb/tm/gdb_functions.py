@@ -7,11 +7,11 @@ from . import engine
 from . import gdb_inferior
 
 
-def _address(value):
+def address_of(value):
     """What a value points to: an array is its first element, a number an address."""
     kind = value.type.strip_typedefs().code
     if kind in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
-        return _address(value.referenced_value())
+        return address_of(value.referenced_value())
     if kind == gdb.TYPE_CODE_ARRAY:
         value = value.address
     return int(value) & 0xffffffffffffffff
@@ -27,7 +27,7 @@ class _Function(gdb.Function):
 
     def invoke(self, pointer):
         try:
-            found = gdb_inferior.current_target(in_condition=True).around(_address(pointer))
+            found = gdb_inferior.current_target(in_condition=True).around(address_of(pointer))
         except (engine.EngineError, gdb.error) as error:
             raise gdb.GdbError("$%s: %s" % (self.name, error))
         return self.answer(*(found or (None, None, None)))

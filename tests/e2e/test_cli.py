@@ -21,8 +21,8 @@ import harness
 import pytest
 from harness import coreanalyze, coreanalyze_json
 
-COMMANDS = ["report", "top", "diff", "traces", "info", "save"]
-ONE_CORE = ["report", "top", "traces", "info"]
+COMMANDS = ["report", "top", "diff", "traces", "block", "blocks", "info", "save"]
+ONE_CORE = ["report", "top", "traces", "blocks", "info"]
 KEYS = ["lineno", "filename", "traceback", "function", "module", "domain", "thread"]
 EXIT_PARTIAL, EXIT_NOTHING, EXIT_OVER, EXIT_USAGE = 1, 2, 3, 64
 SOURCE = harness.PROGRAMS / "cli.c"

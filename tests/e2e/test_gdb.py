@@ -27,6 +27,7 @@ QUESTIONS = {
     "info": ("tm-info", ["info"]),
     "report": ("tm-report", ["report"]),
     "traces": ("tm-traces -format json", ["traces", "--format", "json"]),
+    "blocks": ("tm-blocks -n 5 -sort address", ["blocks", "-n", "5", "--sort", "address"]),
 }
 
 
@@ -351,7 +352,7 @@ def test_an_error_ends_a_script(program, tmp_path):
     assert b"after" not in gdb([f"source {script}"], program(PROGRAM)).stdout
 
 
-@pytest.mark.parametrize("command", ["tm-top", "tm-info", "tm-report", "tm-traces"])
+@pytest.mark.parametrize("command", ["tm-top", "tm-info", "tm-report", "tm-traces", "tm-blocks", "tm-block 1"])
 def test_no_process_and_no_tracer(program, command):
     session = gdb([*ask("none", command), "break checkpoint", "run", *ask("untraced", command)], program(PROGRAM))
     assert session["none"] == session["untraced"] == b""

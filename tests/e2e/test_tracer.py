@@ -23,7 +23,7 @@ def preload(options, allocator="glibc"):
 # ---------------------------------------------------------------------------------------------------------- tables
 
 @pytest.mark.parametrize("allocator", ALLOCATORS)
-@pytest.mark.parametrize("options", ["25", "25,detail=1", "25,stats=0", "1", "300"])
+@pytest.mark.parametrize("options", ["25", "25,detail=1", "25,stats=0", "1", "300", "25,freed=50,detail=1"])
 @pytest.mark.parametrize("threads", [1, 8])
 def test_ledger(program, threads, options, allocator):
     """Every block of every function of the malloc family, with its size, once; and all counters agree with the blocks."""
@@ -171,7 +171,7 @@ def test_preloaded_without_the_variable(program):
 
 
 @pytest.mark.parametrize("options", ["x", "25x", "-1", "65536", "25,", "25,detail=2", "25,foo=1", "25,max=1T", "25,sample=1",
-                                     "25,freed=1", ",detail=1", "99999999999999999999", "25,max=99999999999G"])
+                                     "25,freed=x", ",detail=1", "99999999999999999999", "25,max=99999999999G"])
 def test_malformed_variable(program, options):
     """One line on stderr, and the program runs untraced."""
     result = harness.run_ok([program("linked.c", "-O2")], env=preload(options))

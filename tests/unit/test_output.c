@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "coreanalyze/command/crash.h"
+#include "coreanalyze/command/report/crash.h"
 #include "coreanalyze/output/caller.h"
 #include "coreanalyze/output/coverage.h"
 #include "coreanalyze/output/csv.h"

@@ -226,9 +226,9 @@ START_TEST(detail)
     struct tm_wide *wide = image_element(image, TM_REGION_WIDE, 0);
     wide->time = 6000;
     *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 1) =
-        (struct tm_freed){.order = 3, .freed_time = 7000};
+        (struct tm_freed){.order = 3, .address = 0x2000, .freed_time = 7000};
     *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, 2) =
-        (struct tm_freed){.order = 0, .freed_time = 9000};
+        (struct tm_freed){.order = 0, .address = 0x3000, .freed_time = 9000};
     read_table();
     assert_example();
     struct blocks blocks = all_blocks();

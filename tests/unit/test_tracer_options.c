@@ -29,6 +29,7 @@ static const struct good good[] = {
     {"1,max=1,max=2,detail=1,detail=0", {.nframe = 1, .stats = true, .max = 2}},
     {"1,sample=0,freed=0", {.nframe = 1, .stats = true}},
     {"1,sample=512K", {.nframe = 1, .stats = true, .sample = 512 * KIB}},
+    {"1,freed=16777216", {.nframe = 1, .stats = true, .freed = 16777216}},
 };
 
 START_TEST(good_texts)
@@ -44,7 +45,7 @@ START_TEST(good_texts)
     ck_assert_int_eq(options.stats, text->expected.stats);
     ck_assert_int_eq(options.mmap, text->expected.mmap);
     ck_assert_uint_eq(options.sample, text->expected.sample);
-    ck_assert_uint_eq(options.freed, 0);
+    ck_assert_uint_eq(options.freed, text->expected.freed);
 }
 END_TEST
 
@@ -80,7 +81,9 @@ static const char *const bad[][2] = {
     {"25,max=18446744073709551616", "max=18446744073709551616"},
     {"25,max=18014398509481984K", "max=18014398509481984K"}, /* 2^64 */
     {"25,sample=4X", "sample=4X"},
-    {"25,freed=9", "freed=9"},
+    {"25,freed=16777217", "freed=16777217"},
+    {"25,freed=1K", "freed=1K"},
+    {"25,freed=", "freed="},
 };
 
 START_TEST(bad_texts)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "tracer/tables/fields.h"
+#include "tracer/tables/history.h"
 #include "tracer/tables/index.h"
 #include "tracer/tables/live.h"
 #include "tracer/tables/memory.h"
@@ -767,6 +768,96 @@ START_TEST(room_for_walks)
 }
 END_TEST
 
+/* ---------------------------------------------------------------------------------------------------------------
+ * History
+ */
+
+enum { HISTORY_CAPACITY = 5 };
+
+static const struct tm_freed *history_element(uint64_t index)
+{
+    return element_by_the_book(&tm_root->regions[0], index);
+}
+
+START_TEST(history_is_a_ring)
+{
+    root_make();
+    ck_assert(tm_history_init(HISTORY_CAPACITY));
+    ck_assert_uint_eq(tm_root->regions[0].kind, TM_REGION_HISTORY);
+    for (uint64_t i = 1; i <= 12; i++) {
+        tm_history_add(3, &(struct tm_freed){.address = 16 * i, .size = i, .freed_stack = 7});
+    }
+    for (uint64_t i = 0; i < 16; i++) { /* threads 3 and 19 are of one shard */
+        const struct tm_freed *element = history_element((UINT64_C(3) << 24) + i);
+        uint64_t expected = i >= HISTORY_CAPACITY ? 0 : i < 2 ? 11 + i : 6 + i;
+        ck_assert_uint_eq(element->order, expected);
+        ck_assert_uint_eq(element->address, 16 * expected);
+        ck_assert_uint_eq(element->size, expected);
+        ck_assert_uint_eq(element->busy, 0);
+        ck_assert_uint_eq(element->freed_time != 0, expected != 0);
+    }
+    ck_assert_ptr_null(history_element(0)); /* nothing of other shards is there */
+    tm_history_add(19, &(struct tm_freed){.address = 1});
+    ck_assert_uint_eq(history_element((UINT64_C(3) << 24) + 2)->address, 1);
+    tm_history_add(15, &(struct tm_freed){.address = 2});
+    ck_assert_uint_eq(history_element(UINT64_C(15) << 24)->address, 2);
+}
+END_TEST
+
+/* One that is being written is left to its writer. */
+START_TEST(history_element_has_one_writer)
+{
+    root_make();
+    ck_assert(tm_history_init(1));
+    tm_history_add(0, &(struct tm_freed){.address = 1});
+    struct tm_freed *element = (struct tm_freed *)(uintptr_t)history_element(0);
+    element->busy = 1;
+    tm_history_add(0, &(struct tm_freed){.address = 2});
+    ck_assert_uint_eq(element->address, 1);
+    ck_assert_uint_eq(element->order, 1);
+    element->busy = 0;
+    tm_history_add(0, &(struct tm_freed){.address = 3});
+    ck_assert_uint_eq(element->address, 3);
+    ck_assert_uint_eq(element->order, 3);
+}
+END_TEST
+
+START_TEST(history_without_memory)
+{
+    root_make();
+    ck_assert(tm_history_init(HISTORY_CAPACITY));
+    tm_root->max_bytes = tm_root->committed_bytes;
+    tm_history_add(0, &(struct tm_freed){.address = 1});
+    ck_assert_ptr_null(history_element(0));
+    tm_root->max_bytes = 0;
+    tm_history_add(0, &(struct tm_freed){.address = 2});
+    ck_assert_uint_eq(history_element(1)->address, 2);
+}
+END_TEST
+
+static void *history_work(void *context)
+{
+    uint64_t thread = (uintptr_t)context;
+    for (uint64_t i = 1; i <= 100000; i++) { /* whatever is found has been written by one */
+        tm_history_add(16 * thread, &(struct tm_freed){.address = thread << 32 | i, .size = i, .domain = (uint32_t)thread});
+    }
+    return NULL;
+}
+
+START_TEST(history_of_threads)
+{
+    root_make();
+    ck_assert(tm_history_init(2));
+    threads_run(history_work);
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct tm_freed *element = history_element(i);
+        ck_assert_uint_eq(element->address, (uint64_t)element->domain << 32 | element->size);
+        ck_assert_uint_ne(element->order, 0);
+        ck_assert_uint_eq(element->busy, 0);
+    }
+}
+END_TEST
+
 static Suite *tables_suite(void)
 {
     Suite *suite = suite_create("tracer tables");
@@ -804,6 +895,13 @@ static Suite *tables_suite(void)
     tcase_add_test(wide, wide_entries_are_held);
     tcase_add_test(wide, wide_entries_of_threads);
     suite_add_tcase(suite, wide);
+    TCase *history = tcase_create("history");
+    tcase_set_timeout(history, 60);
+    tcase_add_test(history, history_is_a_ring);
+    tcase_add_test(history, history_element_has_one_writer);
+    tcase_add_test(history, history_without_memory);
+    tcase_add_test(history, history_of_threads);
+    suite_add_tcase(suite, history);
     TCase *counters = tcase_create("counters");
     tcase_add_test(counters, peak_is_kept_before_a_change);
     tcase_add_test(counters, counters_begin_anew_with_a_generation);

@@ -94,15 +94,18 @@ size_t tm_get_object_traceback(const void *ptr, uintptr_t *frames, size_t capaci
     return depth;
 }
 
-static void record_remove(struct tm_call *call, unsigned domain, uintptr_t ptr)
+static void record_remove(struct tm_call *call, unsigned domain, uintptr_t ptr, const struct tm_walk_start *caller)
 {
     struct tm_block block;
+    struct tm_going going;
     call->stack = 0;
     if (tm_block_find(domain, ptr, call->generation, &block)) {
+        tm_freed_note(call, &block, domain, ptr, caller, &going);
         tm_begin(call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
         tm_totals_before_fall(call, block.size);
         if (tm_block_remove(&block, call->generation)) {
             tm_block_count_removed(call, &block);
+            tm_freed_keep(call, &going);
         }
         tm_done(call);
     }
@@ -149,7 +152,7 @@ int tm_track(unsigned domain, uintptr_t ptr, size_t size)
         return call.lost ? -1 : -2;
     }
     if (tm_sample_bytes != 0 && !tm_sample_takes(size)) {
-        record_remove(&call, domain, ptr); /* what was there before */
+        record_remove(&call, domain, ptr, &caller); /* what was there before */
         tm_leave(&call);
         return 0;
     }
@@ -174,7 +177,7 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
         }
         return call.lost ? 0 : -2;
     }
-    record_remove(&call, domain, ptr);
+    record_remove(&call, domain, ptr, &caller);
     tm_leave(&call);
     return 0;
 }

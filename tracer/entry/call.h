@@ -12,6 +12,7 @@
 #include "../host/real.h"
 #include "../host/startup.h"
 #include "../record/blocks.h"
+#include "../record/freed.h"
 #include "../record/totals.h"
 #include "../tables/modules.h"
 #include "../walk/arch.h"
@@ -124,15 +125,20 @@ INLINE void release(real_release *real, const struct request *request, const str
     }
     call.stack = 0;
     if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {
+        struct tm_going going;
+        tm_freed_note(&call, &record, 0, (uintptr_t)block, caller, &going);
         tm_begin(&call, TM_OPERATION_FREE, 0, (uintptr_t)block, record.size, record.word, 0);
         tm_totals_before_fall(&call, record.size);
         if (TM_LIKELY(tm_block_remove(&record, call.generation))) {
             tm_block_count_removed(&call, &record);
+            tm_freed_keep(&call, &going);
         }
         if (TM_UNLIKELY(tm_sample_bytes != 0)) {
             tm_sample_unmark((uintptr_t)block);
         }
         tm_done(&call);
+    } else {
+        call.operation->address = (uintptr_t)block; /* for whoever explains what real() says of it */
     }
     real(request);
     tm_leave(&call);

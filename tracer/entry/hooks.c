@@ -244,11 +244,16 @@ static void *reallocate_recorded(struct tm_call *call, const struct tm_block *re
                                  size_t size)
 {
     bool keeps = call->stack != 0;
+    struct tm_going going;
+    tm_freed_note(call, record, 0, (uintptr_t)block, NULL, &going);
     tm_begin(call, TM_OPERATION_REALLOCATE, 0, (uintptr_t)block, size, record->word, 0);
     bool taken = tm_block_take_out(record, call->generation);
     void *result = real_realloc(block, size);
     if (size < record->size) {
         tm_totals_before_fall(call, record->size);
+    }
+    if (result != block && (result || !size)) {
+        tm_freed_keep(call, &going);
     }
     if (!result && size) {
         if (taken) {

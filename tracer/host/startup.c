@@ -127,9 +127,10 @@ static void tracer_prepare(void)
     options_find(&options);
     struct tm_root_options root_options = {
         .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0) |
-                    (options.sample ? TM_FEATURE_SAMPLED : 0),
+                    (options.sample ? TM_FEATURE_SAMPLED : 0) | (options.freed ? TM_FEATURE_FREED : 0),
         .max_bytes = options.max,
         .sample_bytes = options.sample,
+        .freed_count = options.freed,
     };
     tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
     tm_operators_find();

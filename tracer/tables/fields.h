@@ -132,7 +132,7 @@ static const struct tm_field tm_fields[] = {
     TM_FIELD(TM_STRUCTURE_FREED, tm_freed, 7, allocated_stack),
     TM_FIELD(TM_STRUCTURE_FREED, tm_freed, 8, freed_stack),
     TM_FIELD(TM_STRUCTURE_FREED, tm_freed, 9, domain),
-    TM_FIELD(TM_STRUCTURE_FREED, tm_freed, 10, reserved),
+    TM_FIELD(TM_STRUCTURE_FREED, tm_freed, 10, busy),
 };
 
 #undef TM_FIELD

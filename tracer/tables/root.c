@@ -59,6 +59,7 @@ static void root_fill(struct tm_root *root, const struct tm_root_options *option
     root->traceback_limit = 1;
     root->region_size = sizeof(struct tm_region);
     root->max_bytes = options->max_bytes;
+    root->freed_count = options->freed_count;
     root->generation = 1;
     root->peak_epoch = 1;
 }

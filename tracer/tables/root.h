@@ -20,6 +20,7 @@ struct tm_root_options {
     uint64_t features;
     uint64_t max_bytes;
     uint64_t sample_bytes;
+    uint64_t freed_count;
 };
 
 /* Makes the root page at the preferred address and points the beacon to it. State: STOPPED; FAILED where

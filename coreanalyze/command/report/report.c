@@ -1,12 +1,12 @@
 /* report.c: what `coreanalyze CORE` prints. Nothing in it tells a process that a debugger has stopped from
  * its core. */
-#include <elf.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
+#include "../listings.h"
+#include "case.h"
 #include "crash.h"
-#include "listings.h"
 
 static void add_size(struct ca_text *text, uint64_t size)
 {
@@ -29,18 +29,6 @@ static void add_program(struct ca_text *text, const struct ca_process *process)
         ca_text_add_name(text, process->arguments);
         ca_text_add(text, "\n");
     }
-}
-
-/* The module that is loaded there; 0 = none. */
-static uint32_t module_find(const struct ca_table *table, uint64_t address)
-{
-    for (size_t i = 1; i < table->module_count; i++) {
-        const struct ca_module *module = &table->modules[i];
-        if (address >= module->start && address < module->end && module->unloaded_time == 0) {
-            return (uint32_t)i;
-        }
-    }
-    return 0;
 }
 
 static void add_position(const struct ca_run *run, struct ca_text *text, const struct ca_position *position)
@@ -67,92 +55,40 @@ static void add_position(const struct ca_run *run, struct ca_text *text, const s
     }
 }
 
-/* The object file that the source says is mapped there, as a module; false when there is none. Modules
- * without a recorded frame are not in the layout. */
-static bool mapped_module(struct ca_source *source, uint64_t address, struct ca_module *module)
+/* Where the thread was that got the signal. */
+static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_case *crash,
+                      struct ca_error **ret_error)
 {
+    struct ca_memory *memory = crash->teller.memory;
+    uint64_t pc = crash->thread->pc;
     size_t count;
-    const struct ca_mapping *mappings = ca_source_mappings(source, &count);
-    const char *path = NULL;
-    for (size_t i = 0; i < count && !path; i++) {
-        path = address >= mappings[i].start && address < mappings[i].end && mappings[i].path[0] == '/'
-                   ? mappings[i].path
-                   : NULL;
-    }
-    bool begins = false;
-    for (size_t i = 0; i < count && path; i++) {
-        if (strcmp(mappings[i].path, path) != 0) {
-            continue;
-        }
-        if (!begins && mappings[i].offset == 0) {
-            begins = true;
-            module->start = mappings[i].start;
-        }
-        module->end = mappings[i].end;
-    }
-    Elf64_Ehdr header;
-    if (!begins || address < module->start || address >= module->end ||
-        !ca_source_read(source, module->start, &header, sizeof header, NULL) ||
-        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
-        return false;
-    }
-    module->bias = header.e_type == ET_EXEC ? 0 : module->start;
-    module->path = (char *)(uintptr_t)path; /* borrowed */
-    return true;
-}
-
-/* Where the layout knows no module. */
-static bool add_mapped_place(struct ca_run *run, struct ca_text *text, uint64_t pc,
-                             struct ca_error **ret_error)
-{
-    struct ca_target *target = run->targets[0];
-    static char none[] = "";
-    struct ca_module modules[2] = {{.path = none}, {.path = none}};
-    if (!mapped_module(ca_target_source(target), pc, &modules[1])) {
+    const struct ca_image *image = ca_memory_image_at(memory, pc);
+    ca_text_printf(text, "  thread %" PRIu32 " was ", crash->thread->tid);
+    if (!image) {
         ca_text_printf(text, "at 0x%" PRIx64 ", which is in no file that is known to be mapped\n", pc);
         return true;
     }
-    struct ca_symbolizer *symbolizer = ca_symbolizer_create(modules, 2, ca_target_symbols(target), ret_error);
-    if (!symbolizer) {
+    const struct ca_position *positions = ca_memory_positions(memory, pc, 0, &count, ret_error);
+    if (!positions) {
         return false;
     }
-    size_t count;
-    const struct ca_position *positions = ca_symbolizer_find(symbolizer, 1, pc, 0, &count);
-    bool found = positions && count;
-    if (found) {
-        add_position(run, text, &positions[0]);
-    }
-    ca_symbolizer_destroy(symbolizer);
-    return found || ca_fail_memory(ret_error);
-}
-
-static bool add_place(struct ca_run *run, struct ca_text *text, const struct ca_table *table,
-                      struct ca_error **ret_error)
-{
-    struct ca_target *target = run->targets[0];
-    struct ca_source *source = ca_target_source(target);
-    uint32_t tid;
-    uint64_t pc;
-    if (!ca_signal_is_crash(ca_source_process(source)->signal) || !ca_crash_location(source, &tid, &pc)) {
-        return true;
-    }
-    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
-    if (!symbolizer) {
-        return false;
-    }
-    ca_text_printf(text, "  thread %" PRIu32 " was ", tid);
-    uint32_t module = module_find(table, pc);
-    if (module == 0) {
-        return add_mapped_place(run, text, pc, ret_error);
-    }
-    size_t count;
-    const struct ca_position *positions = ca_symbolizer_find(symbolizer, module, pc, 0, &count);
-    if (!positions || count == 0) {
-        return ca_fail_memory(ret_error);
-    }
-    run->place_module = table->modules[module].path;
+    run->place_module = image->module.path;
     add_position(run, text, &positions[0]);
     return true;
+}
+
+/* What happened: the place, the stack, and what has to do with it. */
+static bool add_case(struct ca_run *run, struct ca_text *text, struct ca_error **ret_error)
+{
+    struct ca_case crash;
+    bool found;
+    if (!ca_case_open(&crash, run, &found, ret_error)) {
+        return false;
+    }
+    return !found ||
+           (add_place(run, text, &crash, ret_error) && ca_case_add_stack(&crash, text, ret_error) &&
+            ca_case_add_allocator(&crash, text, ret_error) && ca_case_add_evidence(&crash, text, ret_error) &&
+            ca_case_add_growth(&crash, run, text, ret_error));
 }
 
 static void add_tracing(struct ca_text *text, const struct ca_table *table)
@@ -225,7 +161,7 @@ bool ca_run_report(struct ca_run *run, struct ca_error **ret_error)
         return false;
     }
     add_program(text, ca_source_process(ca_target_source(run->targets[0])));
-    if (!add_place(run, text, table, ret_error)) {
+    if (!add_case(run, text, ret_error)) {
         return false;
     }
     struct ca_listing_owner owner;

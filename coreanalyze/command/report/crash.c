@@ -1,7 +1,6 @@
 /* crash.c: signal, si_code and the place of a crash. */
 #include "crash.h"
 
-#include <elf.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -125,22 +124,4 @@ void ca_crash_add_text(struct ca_text *text, const struct ca_process *process)
     } else if (fault) {
         add_fault(text, &information);
     }
-}
-
-bool ca_crash_location(struct ca_source *source, uint32_t *ret_tid, uint64_t *ret_pc)
-{
-    /* In struct user_regs_struct: rip of x86-64; pc after 31 general registers and sp of aarch64. */
-    const struct ca_process *process = ca_source_process(source);
-    size_t index = process->machine == EM_X86_64 ? 16 : process->machine == EM_AARCH64 ? 32 : SIZE_MAX;
-    size_t count;
-    const struct ca_thread *threads = ca_source_threads(source, &count);
-    for (size_t i = 0; i < count; i++) {
-        if ((process->signal_thread == 0 || threads[i].tid == process->signal_thread) &&
-            index < threads[i].register_count) {
-            *ret_tid = threads[i].tid;
-            *ret_pc = threads[i].registers[index];
-            return true;
-        }
-    }
-    return false;
 }

@@ -2,8 +2,8 @@
 #ifndef CA_COMMAND_CRASH_H
 #define CA_COMMAND_CRASH_H
 
-#include "../source/source.h"
-#include "../util/text.h"
+#include "../../source/source.h"
+#include "../../util/text.h"
 
 /* True for a signal that says that the process is in trouble, false for none and for those with which it is
  * merely stopped. */
@@ -12,8 +12,5 @@ bool ca_signal_is_crash(int32_t signal);
 /* "crashed with SIGSEGV: address not mapped, 0x10", "received SIGQUIT, sent by process 12", or "is stopped,
  * it has not crashed". The same for a stopped process and for its core. */
 void ca_crash_add_text(struct ca_text *text, const struct ca_process *process);
-
-/* The program counter of the thread that got the signal. False when it is not known. */
-bool ca_crash_location(struct ca_source *source, uint32_t *ret_tid, uint64_t *ret_pc);
 
 #endif
