@@ -1,12 +1,14 @@
 /* target.c: see target.h and coreanalyze.h. */
 #include "target.h"
 
-#include <stdio.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "profile/profile.h"
 #include "source/internal.h"
+#include "source/stream/stream.h"
 #include "util/grow.h"
 
 /* A copy of the caller's options. */
@@ -171,18 +173,30 @@ static struct ca_target *target_create(const struct ca_symbol_options *options, 
     return target;
 }
 
-struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
-                                      struct ca_error **ret_error)
+static struct ca_target *open_input(struct ca_input *input, const struct ca_symbol_options *options,
+                                    struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (target) {
         target->is_core = true;
-        target->source = ca_source_open_core(path, ret_error);
+        target->source = ca_source_open_input(input, ret_error);
         if (!target->source) {
             ca_target_destroy(target);
             return NULL;
         }
     }
+    return target;
+}
+
+struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
+                                      struct ca_error **ret_error)
+{
+    struct ca_input input;
+    if (!ca_input_open(&input, path, ret_error)) {
+        return NULL;
+    }
+    struct ca_target *target = open_input(&input, options, ret_error);
+    ca_input_close(&input);
     return target;
 }
 
@@ -229,17 +243,45 @@ struct ca_target *ca_target_create_moment(const struct ca_moment *moment, struct
                                 &(struct ca_target){.moment = moment, .base = base}, ret_error);
 }
 
+/* A snapshot file that comes by a pipe. */
+static struct ca_target *open_snapshot_stream(struct ca_input *input, struct ca_error **ret_error)
+{
+    struct ca_contents contents;
+    if (!ca_contents_map(input, &contents, ret_error)) {
+        return NULL;
+    }
+    char *bytes = NULL;
+    if (contents.cut) {
+        ca_fail(ret_error, CA_NOTHING, "cannot read %s as a snapshot file: it ends early; was it copied whole?",
+                input->name);
+    } else if (!(bytes = malloc(contents.size))) {
+        ca_fail_memory(ret_error);
+    } else {
+        memcpy(bytes, contents.bytes, contents.size);
+    }
+    munmap((void *)(uintptr_t)contents.bytes, contents.size);
+    return bytes ? ca_target_create_kept(input->name, bytes, contents.size, ret_error) : NULL;
+}
+
 struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options,
                                  struct ca_error **ret_error)
 {
-    uint8_t first[4];
-    FILE *file = fopen(path, "rb");
-    size_t size = file ? fread(first, 1, sizeof(first), file) : 0;
-    if (file) {
-        fclose(file);
+    struct ca_input input;
+    struct ca_target *target;
+    if (!ca_input_open(&input, path, ret_error)) {
+        return NULL;
     }
-    return (ca_profile_recognise(first, size) ? open_snapshot : ca_target_open_core)(path, options,
-                                                                                     ret_error);
+    /* Both may be compressed by gzip. */
+    bool elf = input.first_size >= SELFMAG && memcmp(input.first, ELFMAG, SELFMAG) == 0;
+    if (elf || !ca_profile_recognise(input.head, input.head_size)) {
+        target = open_input(&input, options, ret_error);
+    } else if (input.is_stream) {
+        target = open_snapshot_stream(&input, ret_error);
+    } else {
+        target = open_snapshot(path, options, ret_error);
+    }
+    ca_input_close(&input);
+    return target;
 }
 
 struct ca_target *ca_target_create(const struct ca_callbacks *callbacks,
