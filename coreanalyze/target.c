@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "attach.h"
 #include "profile/profile.h"
 #include "source/internal.h"
+#include "source/live/live.h"
 #include "source/stream/stream.h"
 #include "util/grow.h"
 
@@ -284,6 +286,32 @@ struct ca_target *ca_target_open(const char *path, const struct ca_symbol_option
     return target;
 }
 
+static struct ca_target *open_process(uint32_t pid, enum ca_live_mode mode, const struct ca_symbol_options *options,
+                                      struct ca_error **ret_error)
+{
+    struct ca_target *target = target_create(options, ret_error);
+    if (target) {
+        target->source = ca_source_open_process(pid, mode, ret_error);
+        if (!target->source) {
+            ca_target_destroy(target);
+            return NULL;
+        }
+    }
+    return target;
+}
+
+struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_symbol_options *options,
+                                         struct ca_error **ret_error)
+{
+    return open_process(pid, CA_LIVE_RUNNING, options, ret_error);
+}
+
+struct ca_target *ca_target_open_dying(uint32_t pid, const struct ca_symbol_options *options,
+                                       struct ca_error **ret_error)
+{
+    return open_process(pid, CA_LIVE_DYING, options, ret_error);
+}
+
 struct ca_target *ca_target_create(const struct ca_callbacks *callbacks,
                                    const struct ca_symbol_options *options, struct ca_error **ret_error)
 {
@@ -417,13 +445,20 @@ static struct ca_table *table_of_snapshot(struct ca_target *target, struct ca_er
     return table;
 }
 
+static uint64_t find_anywhere(struct ca_source *source, const char *sysroot, enum ca_route *ret_route,
+                              struct ca_error **ret_error)
+{
+    return ca_table_find(source, sysroot, CA_ROUTE_ALL, ret_route, ret_error);
+}
+
 static struct ca_table *table_get(struct ca_target *target, struct ca_error **ret_error)
 {
     if (target->snapshot_file) {
         return table_of_snapshot(target, ret_error);
     }
     enum ca_route route = CA_ROUTE_PREFERRED;
-    uint64_t root = ca_table_find(target->source, target->symbols.sysroot, CA_ROUTE_ALL, &route, ret_error);
+    uint64_t root = (ca_source_is_process(target->source) ? ca_attach : find_anywhere)(
+        target->source, target->symbols.sysroot, &route, ret_error);
     struct ca_table *table = root ? ca_table_read(target->source, root, ret_error) : NULL;
     if (table) {
         table->route = route;

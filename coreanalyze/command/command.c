@@ -229,11 +229,22 @@ static bool operands_check(const struct command *command, const struct ca_option
     return ca_fail(ret_error, CA_USAGE, "unexpected operand '%s'", operands[wanted]);
 }
 
+/* In GDB the process is the one that GDB has. */
+static bool pid_check(const struct ca_options *options, size_t given, struct ca_error **ret_error)
+{
+    return !options->pid || !given ||
+           ca_fail(ret_error, CA_USAGE, "--pid: the process is the one that is debugged");
+}
+
+/* `count` in all: the operands, and the process of --pid as the last. */
 static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret_error)
 {
-    struct ca_symbol_options symbols = symbols_merge(&run->options, &(struct ca_symbol_options){0});
+    const struct ca_options *options = &run->options;
+    struct ca_symbol_options symbols = symbols_merge(options, &(struct ca_symbol_options){0});
     for (size_t i = 0; i < count; i++) {
-        run->targets[i] = ca_target_open(run->options.operands.items[i], &symbols, ret_error);
+        bool process = options->pid && i + 1 == count;
+        run->targets[i] = process ? ca_target_open_process(options->pid, &symbols, ret_error)
+                                  : ca_target_open(options->operands.items[i], &symbols, ret_error);
         if (!run->targets[i]) {
             return false;
         }
@@ -360,9 +371,11 @@ static enum ca_status command_run(const struct command *command, const struct gi
         command_help(command, output);
         done = true;
     } else {
-        parsed = parsed && operands_check(command, &run.options, to_open + command->writes, &error);
+        size_t named = to_open - (run.options.pid && to_open ? 1 : 0);
+        parsed = parsed && pid_check(&run.options, given->count, &error) &&
+                 operands_check(command, &run.options, named + command->writes, &error);
         if (parsed && command->writes) {
-            run.options.output = run.options.operands.items[to_open];
+            run.options.output = run.options.operands.items[named];
         }
         done = parsed && run_parsed(&run, command, given, to_open, &error);
     }

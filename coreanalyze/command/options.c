@@ -246,6 +246,17 @@ static bool set_thread(struct ca_option_parse *parse, const struct ca_option_spe
     return true;
 }
 
+static bool set_pid(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+{
+    uint64_t value;
+    const char *end;
+    if (!number_read(argument, &end, &value) || *end || value > INT32_MAX || value == 0) {
+        return bad_value(parse, spec, argument, "a process id");
+    }
+    *(uint32_t *)field_of(parse, spec) = (uint32_t)value;
+    return true;
+}
+
 /* -------------------------------------------------------------------------------------------------- table */
 
 static const char *const format_words[] = {
@@ -263,6 +274,11 @@ static const char *const color_words[] = {
 #define FIELD(name)    offsetof(struct ca_options, name)
 
 const struct ca_option_spec ca_option_table[] = {
+    {.commands = FOR_ALL, .text = "What is read:"},
+    {"pid", 'p', "PID", FOR_ALL, set_pid, FIELD(pid), NULL,
+     "A running process in the place of the last SOURCE: it stands still while its tables are copied, some "
+     "milliseconds, and runs on"},
+
     {.commands = FOR_TRACES, .text = "What is counted:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
      "Group by lineno (default), filename, traceback, function, module, domain or thread"},

@@ -34,6 +34,7 @@ struct ca_list {
 struct ca_options {
     bool help;
     struct ca_list operands;
+    uint32_t pid; /* a process, in the place of the last SOURCE; 0 = none */
 
     struct ca_number limit; /* -n; 0 = all */
     bool has_by;
