@@ -286,30 +286,18 @@ struct ca_target *ca_target_open(const char *path, const struct ca_symbol_option
     return target;
 }
 
-static struct ca_target *open_process(uint32_t pid, enum ca_live_mode mode, const struct ca_symbol_options *options,
-                                      struct ca_error **ret_error)
+struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_symbol_options *options,
+                                         struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (target) {
-        target->source = ca_source_open_process(pid, mode, ret_error);
+        target->source = ca_source_open_process(pid, ret_error);
         if (!target->source) {
             ca_target_destroy(target);
             return NULL;
         }
     }
     return target;
-}
-
-struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_symbol_options *options,
-                                         struct ca_error **ret_error)
-{
-    return open_process(pid, CA_LIVE_RUNNING, options, ret_error);
-}
-
-struct ca_target *ca_target_open_dying(uint32_t pid, const struct ca_symbol_options *options,
-                                       struct ca_error **ret_error)
-{
-    return open_process(pid, CA_LIVE_DYING, options, ret_error);
 }
 
 struct ca_target *ca_target_create(const struct ca_callbacks *callbacks,

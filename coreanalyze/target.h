@@ -38,10 +38,6 @@ bool ca_target_set_symbols(struct ca_target *target, const struct ca_symbol_opti
 /* What is set now; borrowed. */
 const struct ca_symbol_options *ca_target_symbols(const struct ca_target *target);
 
-/* A process whose core the kernel is writing, and which stands still for that. */
-struct ca_target *ca_target_open_dying(uint32_t pid, const struct ca_symbol_options *options,
-                                       struct ca_error **ret_error);
-
 /* A snapshot file that is in memory: plain bytes of a profile (takes ownership, also on error; from malloc).
  * name: copied. */
 struct ca_target *ca_target_create_kept(const char *name, char *bytes, size_t size,

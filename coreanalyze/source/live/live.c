@@ -27,7 +27,6 @@
 struct live_source {
     struct ca_source base;
     uint32_t pid;
-    enum ca_live_mode mode;
     int memory;           /* /proc/PID/mem */
     struct ca_text maps;  /* /proc/PID/maps */
     uint8_t auxv[AUXV_MAX];
@@ -253,7 +252,7 @@ bool ca_source_is_process(const struct ca_source *source)
     return source->operations == &live_operations;
 }
 
-struct ca_source *ca_source_open_process(uint32_t pid, enum ca_live_mode mode, struct ca_error **ret_error)
+struct ca_source *ca_source_open_process(uint32_t pid, struct ca_error **ret_error)
 {
     char name[32];
     snprintf(name, sizeof(name), "process %" PRIu32, pid);
@@ -268,7 +267,6 @@ struct ca_source *ca_source_open_process(uint32_t pid, enum ca_live_mode mode, s
     }
     source->base.live = true;
     source->pid = pid;
-    source->mode = mode;
     source->memory = -1;
     if (!live_open(source, ret_error)) {
         live_destroy(&source->base);
@@ -285,18 +283,18 @@ struct copying {
     void *context;
 };
 
-/* No tables are larger than twice the memory that the process has, and a gigabyte: what says so is damaged or hostile. */
-static bool size_check(struct live_source *source, uint64_t size, struct ca_error **ret_error)
+/* The number after "\nNAME:" in /proc/PID/status; 0 = none. */
+static uint64_t status_number(const char *status, const char *name)
 {
-    char status[4096];
-    ssize_t got = proc_read(source->pid, "status", status, sizeof(status) - 1);
-    status[got > 0 ? got : 0] = '\0';
-    uint64_t there = 0;
-    static const char *const names[] = {"\nVmRSS:", "\nVmSwap:"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const char *line = strstr(status, names[i]);
-        there += line ? strtoull(line + strlen(names[i]), NULL, 10) * 1024 : 0;
-    }
+    const char *line = strstr(status, name);
+    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
+/* No tables are larger than twice the memory that the process has, and a gigabyte: what says so is damaged or hostile. */
+static bool size_check(const struct live_source *source, const char *status, uint64_t size,
+                       struct ca_error **ret_error)
+{
+    uint64_t there = (status_number(status, "\nVmRSS:") + status_number(status, "\nVmSwap:")) * 1024;
     uint64_t most = 2 * there + (UINT64_C(1) << 30);
     return size <= most || ca_fail(ret_error, CA_NOTHING,
                                    "process %" PRIu32 ": its tables are damaged: they would have %" PRIu64
@@ -339,12 +337,15 @@ bool ca_live_copy(struct ca_source *base, ca_live_ranges *ranges, void *context,
     struct live_source *source = (struct live_source *)base;
     struct copying copying = {source, ranges, context};
     struct ca_ranges expected = {0};
+    char status[4096];
+    ssize_t got = proc_read(source->pid, "status", status, sizeof(status) - 1);
+    status[got > 0 ? got : 0] = '\0';
     source->image.count = 0;
     bool done = ranges_ask(&copying, &expected, ret_error) &&
-                size_check(source, ca_ranges_size(&expected), ret_error) &&
+                size_check(source, status, ca_ranges_size(&expected), ret_error) &&
                 ca_image_reserve(&source->image, ca_ranges_size(&expected), ret_error);
     ca_ranges_deinit(&expected);
-    if (!done || source->mode == CA_LIVE_DYING) {
+    if (!done || status_number(status, "\nCoreDumping:")) {
         return done && copy_now(&copying, ret_error);
     }
     struct ca_stopped_threads threads = {0};

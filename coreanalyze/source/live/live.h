@@ -6,14 +6,10 @@
 #include "../source.h"
 #include "image.h"
 
-enum ca_live_mode {
-    CA_LIVE_RUNNING, /* is stopped by ptrace while it is copied */
-    CA_LIVE_DYING,   /* the kernel is writing its core and holds it: it stands still as it is */
-};
-
 /* Opens what there is to be read of the process, so that its owner's rights are enough afterwards. The memory stays that
- * of this program: when the process ends or runs another, nothing is read any more. */
-struct ca_source *ca_source_open_process(uint32_t pid, enum ca_live_mode mode, struct ca_error **ret_error);
+ * of this program: when the process ends or runs another, nothing is read any more. A process whose core the kernel is
+ * just writing stands still for that and is not stopped. */
+struct ca_source *ca_source_open_process(uint32_t pid, struct ca_error **ret_error);
 
 bool ca_source_is_process(const struct ca_source *source);
 

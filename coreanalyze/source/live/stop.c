@@ -104,7 +104,10 @@ bool ca_fail_attach(uint32_t pid, int error, struct ca_error **ret_error)
     snprintf(path, sizeof(path), "/proc/%" PRIu32, pid);
     bool there = stat(path, &status) == 0;
     if (!there || error == ESRCH || error == ENOENT) {
-        return ca_fail(ret_error, CA_NOTHING, "process %" PRIu32 ": there is no such process", pid);
+        return ca_fail(ret_error, CA_NOTHING,
+                       there ? "process %" PRIu32 ": it has no memory: it has ended, or is of the kernel"
+                             : "process %" PRIu32 ": there is no such process",
+                       pid);
     }
     if (error != EPERM && error != EACCES) {
         return ca_fail(ret_error, CA_NOTHING, "process %" PRIu32 ": cannot be looked at: %s", pid, strerror(error));
