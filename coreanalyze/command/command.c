@@ -286,6 +286,7 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
     if (!ca_sink_open(&run->sink, run->output, run->options.output, ret_error)) {
         return false;
     }
+    run->sink.text.short_names = run->options.short_names;
     if (!command->run(run, ret_error)) {
         ca_sink_abandon(&run->sink);
         return false;

@@ -318,6 +318,9 @@ const struct ca_option_spec ca_option_table[] = {
     {"nframe", 0, "N", FOR_TRACES, set_count, FIELD(nframe), NULL,
      "Print the N most recent frames of a traceback"},
     {"no-source", 0, NULL, FOR_TRACES, set_flag, FIELD(no_source), NULL, "Print no source lines"},
+    {"short-names", 0, NULL, FOR_TRACES, set_flag, FIELD(short_names), NULL,
+     "Leave out what nobody wrote of C++ names (default template arguments of std, its inline namespaces) in "
+     "text and folded output"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
      "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
      "snapshot file)"},

@@ -55,6 +55,7 @@ struct ca_options {
     struct ca_list skip; /* globs */
     bool no_skip;
     bool no_source;
+    bool short_names;
     struct ca_number nframe;
     int format;                 /* enum ca_format */
     const char *output;         /* NULL = stream 1 */
