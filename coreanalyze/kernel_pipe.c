@@ -1,7 +1,7 @@
 /* kernel_pipe.c: see kernel_pipe.h.
  *
- * Four processes, so that nothing that a hostile program puts into its memory or its files is looked at by root, and
- * the crash waits for the copy of the tables alone:
+ * Four processes, so that nothing that a hostile program puts into its memory or its files is looked at by
+ * root, and the crash waits for the copy of the tables alone:
  *
  *   handler      root: opens the process and the file, waits for the copy, then runs HANDLER or ends
  *   (between)    ends at once, so that HANDLER does not find children that it does not know
@@ -47,11 +47,11 @@ struct crash {
     char comm[32];
     uid_t user;
     gid_t group;
-    int directory;            /* where the snapshot goes; -1 = nowhere */
-    char name[NAME_MAX + 1];  /* of the snapshot in it */
-    char temporary[64];       /* while it is written */
+    int directory;           /* where the snapshot goes; -1 = nowhere */
+    char name[NAME_MAX + 1]; /* of the snapshot in it */
+    char temporary[64];      /* while it is written */
     int file;
-    int root, namespace;      /* the process's files; -1 = ours */
+    int root, namespace; /* the process's files; -1 = ours */
     struct ca_target *target;
 };
 
@@ -114,8 +114,10 @@ static void files_open(struct crash *crash)
     char namespace[64];
     snprintf(namespace, sizeof namespace, "/proc/%u/ns/mnt", crash->pid);
     struct stat own_namespace, their_namespace;
-    bool same_root = root >= 0 && fstat(root, &theirs) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino;
-    bool same_namespace = stat("/proc/self/ns/mnt", &own_namespace) == 0 && stat(namespace, &their_namespace) == 0 &&
+    bool same_root =
+        root >= 0 && fstat(root, &theirs) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino;
+    bool same_namespace = stat("/proc/self/ns/mnt", &own_namespace) == 0 &&
+                          stat(namespace, &their_namespace) == 0 &&
                           own_namespace.st_ino == their_namespace.st_ino;
     if (root < 0 || (same_root && same_namespace)) {
         if (root >= 0) {
@@ -154,7 +156,8 @@ static bool process_open(struct crash *crash)
     return crash->target != NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------ the file */
+/* ------------------------------------------------------------------------------------------------ the file
+ */
 
 /* NAME.PID.pb.gz; a name that could lead elsewhere, or hide, does not. */
 static void name_default(struct crash *crash)
@@ -205,13 +208,15 @@ static bool file_create(struct crash *crash)
     (void)getrandom(&number, sizeof number, GRND_NONBLOCK);
     snprintf(crash->temporary, sizeof crash->temporary, ".coreanalyze.%u.%016llx", crash->pid,
              (unsigned long long)number);
-    crash->file = openat(crash->directory, crash->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    crash->file = openat(crash->directory, crash->temporary,
+                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (crash->file < 0) {
         log_line(LOG_ERR, crash, "no file can be made for %s: %s", crash->name, strerror(errno));
         return false;
     }
     if (fchown(crash->file, crash->user, crash->group) != 0 && geteuid() == 0) {
-        log_line(LOG_ERR, crash, "%s cannot be given to user %u: %s", crash->name, crash->user, strerror(errno));
+        log_line(LOG_ERR, crash, "%s cannot be given to user %u: %s", crash->name, crash->user,
+                 strerror(errno));
         (void)unlinkat(crash->directory, crash->temporary, 0);
         return false;
     }
@@ -372,10 +377,11 @@ static int supervisor_run(struct crash *crash, int copied)
     }
     (void)unlinkat(crash->directory, crash->temporary, 0);
     if (!written && !(WIFEXITED(status) && WEXITSTATUS(status) == NOT_TRACED)) {
-        log_line(LOG_ERR, crash, "no snapshot: %s", text[0]      ? text
-                                                    : worker < 0 ? "no process could be started"
-                                                    : !in_time   ? "it took too long"
-                                                                 : "the worker failed");
+        log_line(LOG_ERR, crash, "no snapshot: %s",
+                 text[0]      ? text
+                 : worker < 0 ? "no process could be started"
+                 : !in_time   ? "it took too long"
+                              : "the worker failed");
     }
     return CA_NOTHING;
 }
@@ -424,7 +430,8 @@ static void streams_open(void)
 }
 
 /* False with a line in the log: wrong usage. */
-static bool arguments_read(struct crash *crash, int argc, char **argv, const char **ret_output, char ***ret_next)
+static bool arguments_read(struct crash *crash, int argc, char **argv, const char **ret_output,
+                           char ***ret_next)
 {
     char *end = NULL;
     unsigned long pid = argc > 0 ? strtoul(argv[0], &end, 10) : 0;
@@ -438,7 +445,8 @@ static bool arguments_read(struct crash *crash, int argc, char **argv, const cha
         } else if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && argv[i + 1]) {
             *ret_output = argv[++i];
         } else {
-            log_line(LOG_ERR, crash, "--kernel-pipe %%P [-o FILE|DIRECTORY] [-- HANDLER [ARG...]] expected, found %s",
+            log_line(LOG_ERR, crash,
+                     "--kernel-pipe %%P [-o FILE|DIRECTORY] [-- HANDLER [ARG...]] expected, found %s",
                      argv[i]);
             good = false;
         }

@@ -254,8 +254,8 @@ static struct ca_target *open_snapshot_stream(struct ca_input *input, struct ca_
     }
     char *bytes = NULL;
     if (contents.cut) {
-        ca_fail(ret_error, CA_NOTHING, "cannot read %s as a snapshot file: it ends early; was it copied whole?",
-                input->name);
+        ca_fail(ret_error, CA_NOTHING,
+                "cannot read %s as a snapshot file: it ends early; was it copied whole?", input->name);
     } else if (!(bytes = malloc(contents.size))) {
         ca_fail_memory(ret_error);
     } else {

@@ -54,9 +54,9 @@ struct ca_source_operations {
 
 struct ca_input; /* stream/input.h */
 
-/* Opens a core file, compressed or not, a pipe, or "-", standard input. Errors name the path and say what is wrong:
- * missing, no permission, no ELF file, an ELF file but no core, an architecture that is not supported, truncated
- * headers, no room to keep a stream. */
+/* Opens a core file, compressed or not, a pipe, or "-", standard input. Errors name the path and say what is
+ * wrong: missing, no permission, no ELF file, an ELF file but no core, an architecture that is not supported,
+ * truncated headers, no room to keep a stream. */
 struct ca_source *ca_source_open_core(const char *path, struct ca_error **ret_error);
 /* The same of an input that is open; the caller closes it. */
 struct ca_source *ca_source_open_input(struct ca_input *input, struct ca_error **ret_error);

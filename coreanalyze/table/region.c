@@ -231,7 +231,8 @@ bool ca_region_add_ranges(struct ca_source *source, const struct tm_region *head
                 ca_fail_memory(ret_error);
     if (good && header->middle_bits) {
         uint64_t middle_bytes = UINT64_C(8) << header->middle_bits;
-        good = words_read(source, header->directory, header->directory_length, 0, &middles, &ignored, ret_error);
+        good =
+            words_read(source, header->directory, header->directory_length, 0, &middles, &ignored, ret_error);
         words_drop_overlaps(&middles, middle_bytes, &ignored);
         good = good && words_add_ranges(&middles, middle_bytes, ranges, ret_error);
     }

@@ -220,7 +220,8 @@ bool ca_table_add_ranges(struct ca_source *source, uint64_t address, struct ca_r
     struct ca_error *error = NULL;
     if (ca_root_read(source, address, &root, &error) != CA_ROOT_GOOD) {
         ca_error_destroy(error);
-        return ca_fail(ret_error, CA_NOTHING, "%s: the tracer's root at 0x%" PRIx64 " is gone: it runs another program",
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: the tracer's root at 0x%" PRIx64 " is gone: it runs another program",
                        ca_source_name(source), address);
     }
     bool good = ca_ranges_add(ranges, address, root.header_size) || ca_fail_memory(ret_error);

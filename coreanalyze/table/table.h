@@ -83,8 +83,8 @@ struct ca_table {
     struct ca_table_private *internal;
 };
 
-/* The parts of memory that reading the tables needs, for a source that copies them (source/live/live.h). False with an
- * error where no root is at the address any more. */
+/* The parts of memory that reading the tables needs, for a source that copies them (source/live/live.h).
+ * False with an error where no root is at the address any more. */
 struct ca_ranges;
 bool ca_table_add_ranges(struct ca_source *source, uint64_t root, struct ca_ranges *ranges,
                          struct ca_error **ret_error);

@@ -81,14 +81,15 @@ static bool is_default(const char *at, const char *end)
 static void common_name(struct ca_text *text, size_t head)
 {
     static const char *const names[] = {
-        "string",  "string_view", "ostream",       "istream",       "iostream",  "ofstream", "ifstream",
-        "fstream", "streambuf",   "stringstream",  "ostringstream", "stringbuf", "filebuf",  "istringstream",
-        "ios",     "regex",       "syncbuf",       "osyncstream",
+        "string",   "string_view",   "ostream",   "istream",      "iostream",      "ofstream",
+        "ifstream", "fstream",       "streambuf", "stringstream", "ostringstream", "stringbuf",
+        "filebuf",  "istringstream", "ios",       "regex",        "syncbuf",       "osyncstream",
     };
     for (size_t i = 0; i < 2 * (sizeof(names) / sizeof(names[0])); i++) {
         char full[64], brief[64];
         bool wide = i % 2;
-        size_t full_size = (size_t)snprintf(full, sizeof(full), "std::basic_%s<%s>", names[i / 2], wide ? "wchar_t" : "char");
+        size_t full_size = (size_t)snprintf(full, sizeof(full), "std::basic_%s<%s>", names[i / 2],
+                                            wide ? "wchar_t" : "char");
         if (text->size - head == full_size && memcmp(text->bytes + head, full, full_size) == 0) {
             snprintf(brief, sizeof(brief), "std::%s%s", wide ? "w" : "", names[i / 2]);
             text->size = head;
@@ -128,7 +129,8 @@ static void copy_arguments(struct cursor *cursor, struct ca_text *text)
     if (cursor->failed) {
         return;
     }
-    while (standard && count > 1 && is_default(text->bytes + starts[count - 1], text->bytes + ends[count - 1])) {
+    while (standard && count > 1 &&
+           is_default(text->bytes + starts[count - 1], text->bytes + ends[count - 1])) {
         text->size = ends[--count - 1];
     }
     ca_text_add(text, ">");

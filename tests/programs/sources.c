@@ -1,8 +1,9 @@
 /* sources.c: blocks of known sizes, and what a reader does to a process that runs.
  *
- *   sources BLOCKS THREADS   keeps BLOCKS blocks of 100 bytes, and THREADS threads that count what they do; says "ready";
- *                            then, for each line on standard input: "stand NS" (the longest time in which the first
- *                            counting thread did not run, since the last line), "counts N ..." or, at its end, aborts
+ *   sources BLOCKS THREADS   keeps BLOCKS blocks of 100 bytes, and THREADS threads that count what they do;
+ * says "ready"; then, for each line on standard input: "stand NS" (the longest time in which the first
+ *                            counting thread did not run, since the last line), "counts N ..." or, at its
+ * end, aborts
  *
  * SIGUSR1 is counted, SIGALRM comes a thousand times a second: "signals USR1 ALRM". */
 #define _GNU_SOURCE
@@ -33,7 +34,8 @@ static void *work(void *context)
     int64_t last = now();
     void *ring[256] = {NULL};
     for (size_t i = 0;; i = (i + 1) % 256) {
-        void *block = malloc(200 + (size_t)thread); /* after 256 steps: 256 blocks of this size, or one more */
+        void *block =
+            malloc(200 + (size_t)thread); /* after 256 steps: 256 blocks of this size, or one more */
         free(ring[i]);
         ring[i] = block;
         counts[thread]++;

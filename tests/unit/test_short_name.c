@@ -12,27 +12,34 @@ static const struct {
     {"/usr/bin/program(+0x12)", "/usr/bin/program(+0x12)"},
     {"std::vector<int, std::allocator<int> >::push_back", "std::vector<int>::push_back"},
     {"std::vector<int, arena<int> >::push_back", "std::vector<int, arena<int>>::push_back"},
-    {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::append", "std::string::append"},
+    {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::append",
+     "std::string::append"},
     {"std::__1::basic_string<wchar_t, std::__1::char_traits<wchar_t>, std::__1::allocator<wchar_t>>::append",
      "std::wstring::append"},
     {"std::basic_string<char, my_traits>::x", "std::basic_string<char, my_traits>::x"},
-    {"std::map<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, std::vector<int, "
-     "std::allocator<int> >, std::less<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >, "
-     "std::allocator<std::pair<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const, "
+    {"std::map<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, "
+     "std::vector<int, "
+     "std::allocator<int> >, std::less<std::__cxx11::basic_string<char, std::char_traits<char>, "
+     "std::allocator<char> > >, "
+     "std::allocator<std::pair<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> "
+     "> const, "
      "std::vector<int, std::allocator<int> > > > >::operator[]",
      "std::map<std::string, std::vector<int>>::operator[]"},
     {"std::unique_ptr<a::b, std::default_delete<a::b> >::reset", "std::unique_ptr<a::b>::reset"},
-    {"std::unordered_map<int, int, std::hash<int>, std::equal_to<int>, std::allocator<std::pair<int const, int> > >::at",
+    {"std::unordered_map<int, int, std::hash<int>, std::equal_to<int>, std::allocator<std::pair<int const, "
+     "int> > >::at",
      "std::unordered_map<int, int>::at"},
     /* the only argument, and one of a template that is not std's, are the program's */
-    {"std::allocator_traits<std::allocator<int> >::allocate", "std::allocator_traits<std::allocator<int>>::allocate"},
+    {"std::allocator_traits<std::allocator<int> >::allocate",
+     "std::allocator_traits<std::allocator<int>>::allocate"},
     {"mine<int, std::less<int> >::x", "mine<int, std::less<int>>::x"},
     /* operators are no brackets; what follows them stays */
     {"std::operator<< <std::char_traits<char> >", "std::operator<< <std::char_traits<char> >"},
     {"a::operator<(std::vector<int, std::allocator<int> >)", "a::operator<(std::vector<int>)"},
     {"a::operator-><std::vector<int, std::allocator<int> > >", "a::operator-><std::vector<int> >"},
     {"std::vector<int, std::allocator<int> >::operator>>", "std::vector<int>::operator>>"},
-    {"f(std::vector<int, std::allocator<int> >)::{lambda(std::list<int, std::allocator<int> >, int)#1}::operator()",
+    {"f(std::vector<int, std::allocator<int> >)::{lambda(std::list<int, std::allocator<int> >, "
+     "int)#1}::operator()",
      "f(std::vector<int>)::{lambda(std::list<int>, int)#1}::operator()"},
     {"std::function<void (int, std::vector<char, std::allocator<char> >)>::operator()",
      "std::function<void (int, std::vector<char>)>::operator()"},

@@ -1,5 +1,5 @@
-/* image.h: a copy of parts of a process's memory, made while the process stands still: room is taken before, with
- * its pages there, so that copying is all that the process waits for. */
+/* image.h: a copy of parts of a process's memory, made while the process stands still: room is taken before,
+ * with its pages there, so that copying is all that the process waits for. */
 #ifndef CA_SOURCE_LIVE_IMAGE_H
 #define CA_SOURCE_LIVE_IMAGE_H
 
@@ -38,8 +38,8 @@ struct ca_image {
 
 /* Makes room for as many bytes, and a sixteenth more. */
 bool ca_image_reserve(struct ca_image *image, uint64_t size, struct ca_error **ret_error);
-/* Copies joined ranges of the process, by process_vm_readv, or where that is not allowed through `memory`, its open
- * /proc/PID/mem. Bytes that are not there end a piece. */
+/* Copies joined ranges of the process, by process_vm_readv, or where that is not allowed through `memory`,
+ * its open /proc/PID/mem. Bytes that are not there end a piece. */
 bool ca_image_copy(struct ca_image *image, uint32_t pid, int memory, const struct ca_ranges *ranges,
                    struct ca_error **ret_error);
 /* The piece that holds this address, or NULL. */

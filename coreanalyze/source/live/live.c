@@ -27,8 +27,8 @@
 struct live_source {
     struct ca_source base;
     uint32_t pid;
-    int memory;           /* /proc/PID/mem */
-    struct ca_text maps;  /* /proc/PID/maps */
+    int memory;          /* /proc/PID/mem */
+    struct ca_text maps; /* /proc/PID/maps */
     uint8_t auxv[AUXV_MAX];
     size_t auxv_size;
     struct ca_image image;
@@ -76,8 +76,8 @@ static bool maps_read(struct live_source *source, struct ca_error **ret_error)
     }
     /* An ended process has none; a kernel thread never had any. */
     return (reason == 0 && source->maps.size > 0) ||
-           ca_fail(ret_error, CA_NOTHING, "process %" PRIu32 ": it has no memory: it has ended, or is of the kernel",
-                   source->pid);
+           ca_fail(ret_error, CA_NOTHING,
+                   "process %" PRIu32 ": it has no memory: it has ended, or is of the kernel", source->pid);
 }
 
 /* Only programs of this machine's 64-bit kind. */
@@ -90,7 +90,8 @@ static bool program_check(uint32_t pid, struct ca_error **ret_error)
     }
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != MACHINE) {
         return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32 ": is no 64-bit program of this machine's kind (ELF class 2 and machine %d "
+                       "process %" PRIu32
+                       ": is no 64-bit program of this machine's kind (ELF class 2 and machine %d "
                        "expected, %d and %d found)",
                        pid, MACHINE, header.e_ident[EI_CLASS], header.e_machine);
     }
@@ -131,8 +132,8 @@ static void mapping_add(struct live_source *source, char *line)
     uint64_t start, end, offset;
     char permissions[5];
     int path = 0;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start, &end, permissions, &offset, &path) <
-            4 ||
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &start, &end, permissions, &offset,
+               &path) < 4 ||
         end <= start) {
         return;
     }
@@ -290,7 +291,8 @@ static uint64_t status_number(const char *status, const char *name)
     return line ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
-/* No tables are larger than twice the memory that the process has, and a gigabyte: what says so is damaged or hostile. */
+/* No tables are larger than twice the memory that the process has, and a gigabyte: what says so is damaged or
+ * hostile. */
 static bool size_check(const struct live_source *source, const char *status, uint64_t size,
                        struct ca_error **ret_error)
 {

@@ -21,12 +21,14 @@
 
 #include "../../util/grow.h"
 
-/* A thread that does not stand still by then is in the kernel and stays there (a vfork, a dead file server). */
+/* A thread that does not stand still by then is in the kernel and stays there (a vfork, a dead file server).
+ */
 #define PATIENCE_NS (INT64_C(500) * 1000 * 1000)
 
 /* -------------------------------------------------------------------------------------------- /proc */
 
-/* The start of /proc/PID/NAME or, with a tid, of /proc/PID/task/TID/NAME, NUL-terminated; false if there is none. */
+/* The start of /proc/PID/NAME or, with a tid, of /proc/PID/task/TID/NAME, NUL-terminated; false if there is
+ * none. */
 static bool proc_read(uint32_t pid, uint32_t tid, const char *name, char *buffer, size_t size)
 {
     char path[96];
@@ -73,27 +75,31 @@ static bool fail_same_user(uint32_t pid, struct ca_error **ret_error)
     }
     switch (scope[0]) {
     case '1':
-        return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32
-                       ": may not be looked at: kernel.yama.ptrace_scope is 1, so that only its ancestors may; try "
-                       "with sudo, or allow it for all: sudo sysctl kernel.yama.ptrace_scope=0",
-                       pid);
+        return ca_fail(
+            ret_error, CA_NOTHING,
+            "process %" PRIu32
+            ": may not be looked at: kernel.yama.ptrace_scope is 1, so that only its ancestors may; try "
+            "with sudo, or allow it for all: sudo sysctl kernel.yama.ptrace_scope=0",
+            pid);
     case '2':
         return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32 ": may not be looked at: kernel.yama.ptrace_scope is 2, so that only root "
+                       "process %" PRIu32
+                       ": may not be looked at: kernel.yama.ptrace_scope is 2, so that only root "
                        "may; try with sudo",
                        pid);
     case '3':
         return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32 ": may not be looked at: kernel.yama.ptrace_scope is 3, which forbids it to "
+                       "process %" PRIu32
+                       ": may not be looked at: kernel.yama.ptrace_scope is 3, which forbids it to "
                        "everybody until the machine starts anew",
                        pid);
     default:
-        return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32 ": may not be looked at, although it is yours: it has other privileges "
-                       "(set-user-ID, capabilities), or a container forbids ptrace; try with sudo, or start the "
-                       "container with --cap-add=SYS_PTRACE",
-                       pid);
+        return ca_fail(
+            ret_error, CA_NOTHING,
+            "process %" PRIu32 ": may not be looked at, although it is yours: it has other privileges "
+            "(set-user-ID, capabilities), or a container forbids ptrace; try with sudo, or start the "
+            "container with --cap-add=SYS_PTRACE",
+            pid);
     }
 }
 
@@ -110,12 +116,14 @@ bool ca_fail_attach(uint32_t pid, int error, struct ca_error **ret_error)
                        pid);
     }
     if (error != EPERM && error != EACCES) {
-        return ca_fail(ret_error, CA_NOTHING, "process %" PRIu32 ": cannot be looked at: %s", pid, strerror(error));
+        return ca_fail(ret_error, CA_NOTHING, "process %" PRIu32 ": cannot be looked at: %s", pid,
+                       strerror(error));
     }
     unsigned long user = status_number(pid, "\nUid:");
     if (user != (unsigned long)geteuid()) {
         return ca_fail(ret_error, CA_NOTHING,
-                       "process %" PRIu32 ": belongs to user %lu: permission denied; try with sudo", pid, user);
+                       "process %" PRIu32 ": belongs to user %lu: permission denied; try with sudo", pid,
+                       user);
     }
     return fail_same_user(pid, ret_error);
 }
@@ -289,12 +297,13 @@ static bool fail_traced(uint32_t pid, unsigned long tracer, struct ca_error **re
         name[strcspn(name, "\n")] = '\0';
     }
     return ca_fail(ret_error, CA_NOTHING,
-                   "process %" PRIu32 ": is traced by process %lu%s%s%s; stop it there and ask again, or detach from it",
+                   "process %" PRIu32
+                   ": is traced by process %lu%s%s%s; stop it there and ask again, or detach from it",
                    pid, tracer, name[0] ? " (" : "", name, name[0] ? ")" : "");
 }
 
-/* While the process stands, nobody on a busy machine goes before us and our copying threads, who inherit this; where that
- * is not allowed (it takes CAP_SYS_NICE) it takes as long as it takes. */
+/* While the process stands, nobody on a busy machine goes before us and our copying threads, who inherit
+ * this; where that is not allowed (it takes CAP_SYS_NICE) it takes as long as it takes. */
 static void hurry(void)
 {
     struct sched_param priority = {.sched_priority = sched_get_priority_min(SCHED_FIFO)};

@@ -14,8 +14,10 @@ static const struct {
     enum ca_compression compression;
     const char *name;
 } compressions[] = {
-    {"\x28\xb5\x2f\xfd", 4, CA_ZSTD, "zstd"}, {"\xfd\x37zXZ", 6, CA_XZ, "xz"},
-    {"\x1f\x8b", 2, CA_GZIP, "gzip"},         {"\x04\x22\x4d\x18", 4, CA_LZ4, "lz4"},
+    {"\x28\xb5\x2f\xfd", 4, CA_ZSTD, "zstd"},
+    {"\xfd\x37zXZ", 6, CA_XZ, "xz"},
+    {"\x1f\x8b", 2, CA_GZIP, "gzip"},
+    {"\x04\x22\x4d\x18", 4, CA_LZ4, "lz4"},
     {"BZh", 3, CA_BZIP2, "bzip2"},
 };
 
@@ -76,11 +78,12 @@ static bool head_read(struct ca_input *input, struct ca_error **ret_error)
         input->head_size += (size_t)got;
     }
     if (input->head_size == 0) {
-        return ca_fail(ret_error, CA_NOTHING,
-                       input->is_stream
-                           ? "%s: nothing comes from it, a core file expected; did what writes to it fail?"
-                           : "%s: is empty, a core file expected; was the disk full, or `ulimit -c` too small?",
-                       input->name);
+        return ca_fail(
+            ret_error, CA_NOTHING,
+            input->is_stream
+                ? "%s: nothing comes from it, a core file expected; did what writes to it fail?"
+                : "%s: is empty, a core file expected; was the disk full, or `ulimit -c` too small?",
+            input->name);
     }
     return true;
 }
@@ -147,8 +150,7 @@ bool ca_input_open(struct ca_input *input, const char *path, struct ca_error **r
     if (input->compression == CA_GZIP) {
         first_decompress(input);
     } else if (input->compression == CA_PLAIN) {
-        input->first_size =
-            input->head_size < sizeof(input->first) ? input->head_size : sizeof(input->first);
+        input->first_size = input->head_size < sizeof(input->first) ? input->head_size : sizeof(input->first);
         memcpy(input->first, input->head, input->first_size);
     }
     return true;

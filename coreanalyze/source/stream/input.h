@@ -1,5 +1,5 @@
-/* input.h: what a user names as a SOURCE, opened and looked at: a file, a pipe, or "-" for standard input. What it is
- * is told by its first bytes, never by its name. */
+/* input.h: what a user names as a SOURCE, opened and looked at: a file, a pipe, or "-" for standard input.
+ * What it is is told by its first bytes, never by its name. */
 #ifndef CA_SOURCE_STREAM_INPUT_H
 #define CA_SOURCE_STREAM_INPUT_H
 

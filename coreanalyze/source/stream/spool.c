@@ -130,8 +130,7 @@ bool ca_spool_add(struct ca_spool *spool, const char *name, const void *bytes, s
     while (size > 0) {
         bool zero = false;
         size_t run = run_size(next, size, spool->size, &zero);
-        ssize_t written =
-            zero ? (ssize_t)run : pwrite(spool->file, next, run, (off_t)spool->size);
+        ssize_t written = zero ? (ssize_t)run : pwrite(spool->file, next, run, (off_t)spool->size);
         if (written < 0 && errno == EINTR) {
             continue;
         }

@@ -1,13 +1,14 @@
-/* spool.h: where the bytes of a stream are kept so that they can be mapped: a file without a name in TMPDIR (else
- * /var/tmp, else /tmp), with holes where the bytes are 0. It is gone with the process, however that ends. */
+/* spool.h: where the bytes of a stream are kept so that they can be mapped: a file without a name in TMPDIR
+ * (else /var/tmp, else /tmp), with holes where the bytes are 0. It is gone with the process, however that
+ * ends. */
 #ifndef CA_SOURCE_STREAM_SPOOL_H
 #define CA_SOURCE_STREAM_SPOOL_H
 
 #include "../../util/error.h"
 
 struct ca_spool {
-    int file;       /* -1 = none */
-    uint64_t size;  /* bytes added */
+    int file;      /* -1 = none */
+    uint64_t size; /* bytes added */
     char directory[4096];
 };
 

@@ -1,5 +1,5 @@
-/* stream.c: see stream.h. libarchive is loaded when the first compressed file comes: it brings ICU and libxml2 along,
- * which nobody should pay for who reads a plain core, least of all GDB. */
+/* stream.c: see stream.h. libarchive is loaded when the first compressed file comes: it brings ICU and
+ * libxml2 along, which nobody should pay for who reads a plain core, least of all GDB. */
 #include "stream.h"
 
 #include <archive.h>
@@ -13,17 +13,15 @@
 
 #include "spool.h"
 
-#define BUFFER_SIZE    ((size_t)1 << 20)
-#define LIBRARY_NAME   "libarchive.so.13"
+#define BUFFER_SIZE  ((size_t)1 << 20)
+#define LIBRARY_NAME "libarchive.so.13"
 
 /* ------------------------------------------------------------------------------------------ libarchive */
 
-#define LIBARCHIVE_FUNCTIONS(do)                                                                             \
-    do(archive_read_new) do(archive_read_free) do(archive_read_support_format_raw)                           \
-        do(archive_read_support_filter_zstd) do(archive_read_support_filter_xz)                              \
-            do(archive_read_support_filter_gzip) do(archive_read_support_filter_lz4)                         \
-                do(archive_read_support_filter_bzip2) do(archive_read_open) do(archive_read_next_header)     \
-                    do(archive_read_data) do(archive_error_string)
+#define LIBARCHIVE_FUNCTIONS(do)                                                                                                                                                                  \
+    do                                                                                                                                                                                            \
+    (archive_read_new) do(archive_read_free) do(archive_read_support_format_raw) do(archive_read_support_filter_zstd) do(archive_read_support_filter_xz) do(archive_read_support_filter_gzip) do( \
+        archive_read_support_filter_lz4) do(archive_read_support_filter_bzip2) do(archive_read_open) do(archive_read_next_header) do(archive_read_data) do(archive_error_string)
 
 #define DECLARE_FUNCTION(name) __typeof__(name) *name;
 static struct {
@@ -117,13 +115,14 @@ static struct archive *archive_create(struct stream *stream)
         break;
     }
     if (added == ARCHIVE_OK) {
-        (void)library.archive_read_open(archive, stream, NULL, archive_read_input, NULL); /* the next call fails */
+        (void)library.archive_read_open(archive, stream, NULL, archive_read_input,
+                                        NULL); /* the next call fails */
     }
     return archive;
 }
 
-/* False with an error when the contents cannot be kept; what is wrong with the stream itself is in *ret_problem
- * (NULL = nothing). */
+/* False with an error when the contents cannot be kept; what is wrong with the stream itself is in
+ * *ret_problem (NULL = nothing). */
 static bool archive_spool(struct stream *stream, struct archive *archive, struct ca_spool *spool,
                           const char **ret_problem, struct ca_error **ret_error)
 {
@@ -174,13 +173,14 @@ static bool spool_fill(struct stream *stream, struct ca_spool *spool, struct ca_
         done = plain_spool(stream, spool, &problem, ret_error);
     } else {
         archive = archive_create(stream);
-        done = archive ? archive_spool(stream, archive, spool, &problem, ret_error)
-                       : ca_fail_memory(ret_error);
+        done =
+            archive ? archive_spool(stream, archive, spool, &problem, ret_error) : ca_fail_memory(ret_error);
     }
     contents->cut = problem != NULL;
     if (done && spool->size == 0) {
-        done = ca_fail(ret_error, CA_NOTHING, "%s: is no whole %s file: %s; was it copied whole?", input->name,
-                       ca_compression_name(input->compression), problem ? problem : "there is nothing in it");
+        done =
+            ca_fail(ret_error, CA_NOTHING, "%s: is no whole %s file: %s; was it copied whole?", input->name,
+                    ca_compression_name(input->compression), problem ? problem : "there is nothing in it");
     }
     if (archive) {
         library.archive_read_free(archive);
@@ -191,7 +191,8 @@ static bool spool_fill(struct stream *stream, struct ca_spool *spool, struct ca_
 static bool stream_map(struct ca_input *input, struct ca_contents *contents, struct ca_error **ret_error)
 {
     struct ca_spool spool;
-    if ((input->compression != CA_PLAIN && !library_get(input, ret_error)) || !ca_spool_open(&spool, ret_error)) {
+    if ((input->compression != CA_PLAIN && !library_get(input, ret_error)) ||
+        !ca_spool_open(&spool, ret_error)) {
         return false;
     }
     struct stream stream = {.input = input, .buffer = malloc(2 * BUFFER_SIZE)};
