@@ -183,7 +183,7 @@ bench: all ## compare run times: untraced, traced, and heaptrack if it is there
 
 .PHONY: bench-reading
 bench-reading: all ## measure reading a core of ten million blocks (3 GB of disk and of memory)
-	@bench/reading/run '$(abspath $(BUILD))'
+	@bench/reading/run '$(abspath $(BUILD))' && bench/reading/standing '$(abspath $(BUILD))'
 
 # ------------------------------------------------------------------------------------------------------- tidying
 

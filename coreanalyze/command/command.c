@@ -124,13 +124,16 @@ static void general_help(const struct ca_output *output)
     ca_text_add(&text, "Usage: coreanalyze [OPTION...] SOURCE\n"
                        "       coreanalyze COMMAND [OPTION...] SOURCE...\n"
                        "Who holds the memory of a program that ran under tm-run. SOURCE is its core\n"
-                       "file, or a snapshot file that coreanalyze save or tm-save wrote.\n"
+                       "file, compressed or not, - for a core on standard input, --pid PID for a\n"
+                       "running process, or a snapshot file that coreanalyze save or tm-save wrote.\n"
                        "\nCommands (report when there is none):\n");
     for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
         ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
     }
     ca_text_printf(&text, "  %-14s %s\n", "help [COMMAND]", "this, or all about one command");
-    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version.\n");
+    ca_text_add(&text,
+                "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As the handler of core\n"
+                "files: --kernel-pipe, see coreanalyze(1).\n");
     ca_text_printf(&text, "%s\n", exit_codes);
     write_text(output, &text);
 }

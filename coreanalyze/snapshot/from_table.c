@@ -144,6 +144,7 @@ static uint32_t total_nframe(const struct table_resolver *resolver, uint32_t sta
 /* A traceback while it is made: its frames, from the recent end, without the allocator's. */
 struct growing {
     size_t count;
+    size_t enough; /* the first count that was as many as asked for; 0 = not yet */
     struct ca_skip skip;
     uint32_t last_skipped; /* the oldest allocator frame so far: shown when nothing else remains */
 };
@@ -156,7 +157,7 @@ static bool growing_add(struct ca_snapshot *snapshot, struct table_resolver *res
         if (!ca_skip_next(&growing->skip, ca_snapshot_frame(snapshot, frame),
                           resolver->position_skipped[span->first + i])) {
             growing->last_skipped = frame;
-            growing->count = 0;
+            growing->count = growing->enough = 0;
             continue;
         }
         if (!CA_GROW(resolver->output, resolver->output_capacity, growing->count + 1)) {
@@ -189,6 +190,12 @@ static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size
         if (!span || !growing_add(snapshot, resolver, span, &growing)) {
             return ca_fail_memory(ret_error);
         }
+        growing.enough = !growing.enough && growing.count >= wanted ? growing.count : growing.enough;
+    }
+    bool complete = next == depth;
+    if (growing.enough && growing.enough < growing.count) {
+        growing.count = growing.enough;
+        complete = false;
     }
     if (growing.count == 0) {
         if (!CA_GROW(resolver->output, resolver->output_capacity, 1)) {
@@ -196,7 +203,6 @@ static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size
         }
         resolver->output[growing.count++] = growing.last_skipped;
     }
-    bool complete = next == depth;
     uint32_t total = complete ? total_nframe(resolver, traceback, depth, growing.count) : CA_TOTAL_UNKNOWN;
     return ca_snapshot_set_traceback(snapshot, traceback, resolver->output, growing.count, complete, total,
                                      ret_error);
