@@ -180,7 +180,9 @@ static bool directory_open(struct crash *crash, const char *output)
     char directory[PATH_MAX];
     name_default(crash);
     if (!output) {
-        (void)mkdir(DEFAULT_DIRECTORY, 0755);
+        if (mkdir(DEFAULT_DIRECTORY, 0755) == 0) {
+            (void)chmod(DEFAULT_DIRECTORY, 0755); /* whatever the umask: each file's mode is its own */
+        }
         output = DEFAULT_DIRECTORY;
     }
     bool whole = stat(output, &status) == 0 && S_ISDIR(status.st_mode);
@@ -468,6 +470,7 @@ int kernel_pipe_run(int argc, char **argv)
     if (good && process_open(&crash) && directory_open(&crash, output) && file_create(&crash)) {
         snapshot_start(&crash);
     }
+    ca_target_destroy(crash.target);
     if (next) {
         execv(next[0], next);
         log_line(LOG_ERR, &crash, "%s: %s", next[0], strerror(errno));

@@ -65,7 +65,7 @@ END_TEST
 START_TEST(hostile_names)
 {
     char name[20000] = "std::";
-    for (size_t size = 5; size < sizeof name; size += 2) {
+    for (size_t size = 5; size + 2 <= sizeof name; size += 2) {
         memcpy(name + size, size % 3 ? "a<" : "({", 2);
     }
     struct ca_text text = {0};

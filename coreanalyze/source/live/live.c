@@ -27,7 +27,8 @@
 struct live_source {
     struct ca_source base;
     uint32_t pid;
-    int memory;          /* /proc/PID/mem */
+    bool dying; /* its core was being written when it was opened: what is read later may need more rights */
+    int memory; /* /proc/PID/mem */
     struct ca_text maps; /* /proc/PID/maps */
     uint8_t auxv[AUXV_MAX];
     size_t auxv_size;
@@ -55,6 +56,20 @@ static ssize_t proc_read(uint32_t pid, const char *name, void *buffer, size_t si
     }
     errno = reason;
     return got;
+}
+
+/* The number after "\nNAME:" in /proc/PID/status; 0 = none. */
+static uint64_t status_number(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
+/* As much of /proc/PID/status as fits, "" if there is none. */
+static void status_read(uint32_t pid, char *buffer, size_t size)
+{
+    ssize_t got = proc_read(pid, "status", buffer, size - 1);
+    buffer[got > 0 ? got : 0] = '\0';
 }
 
 static bool maps_read(struct live_source *source, struct ca_error **ret_error)
@@ -106,6 +121,9 @@ static bool live_open(struct live_source *source, struct ca_error **ret_error)
     }
     ssize_t got = proc_read(source->pid, "auxv", source->auxv, sizeof(source->auxv));
     source->auxv_size = got > 0 ? (size_t)got : 0;
+    char status[4096];
+    status_read(source->pid, status, sizeof(status));
+    source->dying = status_number(status, "\nCoreDumping:") != 0;
     return program_check(source->pid, ret_error) && maps_read(source, ret_error);
 }
 
@@ -284,13 +302,6 @@ struct copying {
     void *context;
 };
 
-/* The number after "\nNAME:" in /proc/PID/status; 0 = none. */
-static uint64_t status_number(const char *status, const char *name)
-{
-    const char *line = strstr(status, name);
-    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
-}
-
 /* No tables are larger than twice the memory that the process has, and a gigabyte: what says so is damaged or
  * hostile. */
 static bool size_check(const struct live_source *source, const char *status, uint64_t size,
@@ -298,10 +309,11 @@ static bool size_check(const struct live_source *source, const char *status, uin
 {
     uint64_t there = (status_number(status, "\nVmRSS:") + status_number(status, "\nVmSwap:")) * 1024;
     uint64_t most = 2 * there + (UINT64_C(1) << 30);
-    return size <= most || ca_fail(ret_error, CA_NOTHING,
-                                   "process %" PRIu32 ": its tables are damaged: they would have %" PRIu64
-                                   " bytes, and it has %" PRIu64 " bytes of memory",
-                                   source->pid, size, there);
+    return size <= most || there == 0 ||
+           ca_fail(ret_error, CA_NOTHING,
+                   "process %" PRIu32 ": its tables are damaged: they would have %" PRIu64
+                   " bytes, and it has %" PRIu64 " bytes of memory",
+                   source->pid, size, there);
 }
 
 static bool ranges_ask(const struct copying *copying, struct ca_ranges *ranges, struct ca_error **ret_error)
@@ -340,14 +352,13 @@ bool ca_live_copy(struct ca_source *base, ca_live_ranges *ranges, void *context,
     struct copying copying = {source, ranges, context};
     struct ca_ranges expected = {0};
     char status[4096];
-    ssize_t got = proc_read(source->pid, "status", status, sizeof(status) - 1);
-    status[got > 0 ? got : 0] = '\0';
+    status_read(source->pid, status, sizeof(status));
     source->image.count = 0;
     bool done = ranges_ask(&copying, &expected, ret_error) &&
                 size_check(source, status, ca_ranges_size(&expected), ret_error) &&
                 ca_image_reserve(&source->image, ca_ranges_size(&expected), ret_error);
     ca_ranges_deinit(&expected);
-    if (!done || status_number(status, "\nCoreDumping:")) {
+    if (!done || source->dying || status_number(status, "\nCoreDumping:")) {
         return done && copy_now(&copying, ret_error);
     }
     struct ca_stopped_threads threads = {0};
