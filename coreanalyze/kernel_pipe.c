@@ -60,7 +60,8 @@ struct crash {
 static bool has_stderr; /* somebody tries us by hand: the kernel gives none */
 
 /* To syslog; where there is none, to the kernel's own log. */
-static void log_line(int priority, const struct crash *crash, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void log_line(int priority, const struct crash *crash,
+                                                           const char *format, ...)
 {
     char message[LOG_MAX], line[LOG_MAX + 128];
     va_list arguments;
