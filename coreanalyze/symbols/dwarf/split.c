@@ -194,10 +194,11 @@ void ca_split_ranges(const struct ca_split *split, const struct ca_attribute_pla
     if (!ranges_place->bytes || !value_read(split, ranges_place, end, &value, &is_address)) {
         return;
     }
-    struct ca_section pairs = split->has_lists ? (struct ca_section){0} : section_from(split->ranges, value);
-    struct ca_reader reader = split->has_lists
-                                  ? list_find(split, ranges_place->form, value)
-                                  : (struct ca_reader){pairs.bytes, pairs.bytes + pairs.size, false};
+    struct ca_section pairs = section_from(split->ranges, value);
+    struct ca_reader reader = {pairs.bytes, pairs.bytes + pairs.size, false};
+    if (split->has_lists) {
+        reader = list_find(split, ranges_place->form, value);
+    }
     for (uint32_t i = 0; i < RANGES_MAX && !reader.failed; i++) {
         bool is_range = split->has_lists ? list_entry(split, &reader, &base, &low, &high)
                                          : pair_entry(&reader, &base, &low, &high);
