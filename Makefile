@@ -28,7 +28,8 @@ LIB := $(BUILD)/lib
 ENGINE_LIBS := -ldw -lelf -lprotobuf-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
-ENGINE_SRC := $(filter-out coreanalyze/main.c,$(wildcard coreanalyze/*.c coreanalyze/*/*.c coreanalyze/*/*/*.c))
+COMMAND_SRC := coreanalyze/main.c coreanalyze/kernel_pipe.c
+ENGINE_SRC := $(filter-out $(COMMAND_SRC),$(wildcard coreanalyze/*.c coreanalyze/*/*.c coreanalyze/*/*/*.c))
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 PROTO := $(wildcard coreanalyze/*/*.proto)
 PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
@@ -88,9 +89,9 @@ $(LIB)/libcoreanalyze.so: $(ENGINE_OBJ)
 	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -shared -Wl,-soname,libcoreanalyze.so -Wl,--as-needed -Wl,-Bsymbolic -Wl,--exclude-libs,ALL \
 	    $(if $(SANITIZER),,-Wl,-z,defs) -o $@ $(ENGINE_OBJ) $(ENGINE_LIBS)
 
-$(BIN)/coreanalyze: $(OBJ)/coreanalyze/main.o $(LIB)/libcoreanalyze.so
+$(BIN)/coreanalyze: $(COMMAND_SRC:%.c=$(OBJ)/%.o) $(LIB)/libcoreanalyze.so
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $< -L$(LIB) -lcoreanalyze -Wl,-rpath,'$$ORIGIN/../lib'
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $(COMMAND_SRC:%.c=$(OBJ)/%.o) -L$(LIB) -lcoreanalyze -Wl,-rpath,'$$ORIGIN/../lib'
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
@@ -194,6 +195,7 @@ bench: ## what tracing costs, beside other tools (20 minutes; BENCH='--only smal
 .PHONY: bench-reading
 bench-reading: all ## measure reading a core of ten million blocks (3 GB of disk and of memory)
 	@bench/reading/run '$(abspath $(BUILD))' $(BENCH)
+	@bench/reading/standing '$(abspath $(BUILD))'
 
 .PHONY: bench-symbols
 bench-symbols: ## names and lines of 20,000 addresses, beside llvm-symbolizer and eu-addr2line
@@ -217,7 +219,7 @@ lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellche
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CFLAGS=-Werror tracer-aarch64
-	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) coreanalyze/main.c -- $(CPPFLAGS_ALL) -std=gnu17
+	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) $(COMMAND_SRC) -- $(CPPFLAGS_ALL) -std=gnu17
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \
 	    -D_GNU_SOURCE -D__x86_64__ -DTM_VERSION='""' -I. tracer coreanalyze
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \

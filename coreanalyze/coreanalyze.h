@@ -48,7 +48,8 @@ struct ca_symbol_options {
     size_t source_map_count;
 };
 
-/* Opens the core file `path`. The file stays open and must not change. On error returns NULL and sets *ret_error (caller
+/* Opens the core file `path`, which may be compressed (zstd, lz4, xz, gzip, bzip2), a pipe, or "-", standard input: such a
+ * core is kept in a file without a name in TMPDIR. A plain file stays open and must not change. On error returns NULL and sets *ret_error (caller
  * frees with ca_error_destroy). */
 CA_API struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
                                              struct ca_error **ret_error);
@@ -56,6 +57,12 @@ CA_API struct ca_target *ca_target_open_core(const char *path, const struct ca_s
 /* Opens a core file or a snapshot file, whichever `path` is. */
 CA_API struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options,
                                         struct ca_error **ret_error);
+
+/* Opens a process of this machine. Its tables are copied when they are first asked for: it stands still for that (some ten
+ * milliseconds for ten million blocks) and runs on, also if the caller dies. ca_target_invalidate forgets the copy: what is
+ * asked next is answered of a later moment. */
+CA_API struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_symbol_options *options,
+                                                struct ca_error **ret_error);
 
 /* A target whose memory somebody else reads: GDB, whatever it is connected to.
  *

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "coreanalyze.h"
+#include "kernel_pipe.h"
 
 /* Nobody gets the answer: a reader that went away is no error to talk about, everything else is. */
 static void output_failed(int number)
@@ -37,6 +38,9 @@ static int terminal_columns(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--kernel-pipe") == 0) {
+        return kernel_pipe_run(argc - 2, argv + 2);
+    }
     const char **words = calloc((size_t)argc + 1, sizeof *words);
     if (!words) {
         fputs("coreanalyze: out of memory\n", stderr);

@@ -1,12 +1,16 @@
 /* target.c: see target.h and coreanalyze.h. */
 #include "target.h"
 
-#include <stdio.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "attach.h"
 #include "profile/profile.h"
 #include "source/internal.h"
+#include "source/live/live.h"
+#include "source/stream/stream.h"
 #include "util/grow.h"
 
 /* A copy of the caller's options. */
@@ -180,18 +184,30 @@ static struct ca_target *target_create(const struct ca_symbol_options *options, 
     return target;
 }
 
-struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
-                                      struct ca_error **ret_error)
+static struct ca_target *open_input(struct ca_input *input, const struct ca_symbol_options *options,
+                                    struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(options, ret_error);
     if (target) {
         target->is_core = true;
-        target->source = ca_source_open_core(path, ret_error);
+        target->source = ca_source_open_input(input, ret_error);
         if (!target->source) {
             ca_target_destroy(target);
             return NULL;
         }
     }
+    return target;
+}
+
+struct ca_target *ca_target_open_core(const char *path, const struct ca_symbol_options *options,
+                                      struct ca_error **ret_error)
+{
+    struct ca_input input;
+    if (!ca_input_open(&input, path, ret_error)) {
+        return NULL;
+    }
+    struct ca_target *target = open_input(&input, options, ret_error);
+    ca_input_close(&input);
     return target;
 }
 
@@ -238,17 +254,59 @@ struct ca_target *ca_target_create_moment(const struct ca_moment *moment, struct
                                 &(struct ca_target){.moment = moment, .base = base}, ret_error);
 }
 
+/* A snapshot file that comes by a pipe. */
+static struct ca_target *open_snapshot_stream(struct ca_input *input, struct ca_error **ret_error)
+{
+    struct ca_contents contents;
+    if (!ca_contents_map(input, &contents, ret_error)) {
+        return NULL;
+    }
+    char *bytes = NULL;
+    if (contents.cut) {
+        ca_fail(ret_error, CA_NOTHING,
+                "cannot read %s as a snapshot file: it ends early; was it copied whole?", input->name);
+    } else if (!(bytes = malloc(contents.size))) {
+        ca_fail_memory(ret_error);
+    } else {
+        memcpy(bytes, contents.bytes, contents.size);
+    }
+    munmap((void *)(uintptr_t)contents.bytes, contents.size);
+    return bytes ? ca_target_create_kept(input->name, bytes, contents.size, ret_error) : NULL;
+}
+
 struct ca_target *ca_target_open(const char *path, const struct ca_symbol_options *options,
                                  struct ca_error **ret_error)
 {
-    uint8_t first[4];
-    FILE *file = fopen(path, "rb");
-    size_t size = file ? fread(first, 1, sizeof(first), file) : 0;
-    if (file) {
-        fclose(file);
+    struct ca_input input;
+    struct ca_target *target;
+    if (!ca_input_open(&input, path, ret_error)) {
+        return NULL;
     }
-    return (ca_profile_recognise(first, size) ? open_snapshot : ca_target_open_core)(path, options,
-                                                                                     ret_error);
+    /* Both may be compressed by gzip. */
+    bool elf = input.first_size >= SELFMAG && memcmp(input.first, ELFMAG, SELFMAG) == 0;
+    if (elf || !ca_profile_recognise(input.head, input.head_size)) {
+        target = open_input(&input, options, ret_error);
+    } else if (input.is_stream) {
+        target = open_snapshot_stream(&input, ret_error);
+    } else {
+        target = open_snapshot(path, options, ret_error);
+    }
+    ca_input_close(&input);
+    return target;
+}
+
+struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_symbol_options *options,
+                                         struct ca_error **ret_error)
+{
+    struct ca_target *target = target_create(options, ret_error);
+    if (target) {
+        target->source = ca_source_open_process(pid, ret_error);
+        if (!target->source) {
+            ca_target_destroy(target);
+            return NULL;
+        }
+    }
+    return target;
 }
 
 struct ca_target *ca_target_create(const struct ca_callbacks *callbacks,
@@ -384,13 +442,20 @@ static struct ca_table *table_of_snapshot(struct ca_target *target, struct ca_er
     return table;
 }
 
+static uint64_t find_anywhere(struct ca_source *source, const char *sysroot, enum ca_route *ret_route,
+                              struct ca_error **ret_error)
+{
+    return ca_table_find(source, sysroot, CA_ROUTE_ALL, ret_route, ret_error);
+}
+
 static struct ca_table *table_get(struct ca_target *target, struct ca_error **ret_error)
 {
     if (target->snapshot_file) {
         return table_of_snapshot(target, ret_error);
     }
     enum ca_route route = CA_ROUTE_PREFERRED;
-    uint64_t root = ca_table_find(target->source, target->symbols.sysroot, CA_ROUTE_ALL, &route, ret_error);
+    uint64_t root = (ca_source_is_process(target->source) ? ca_attach : find_anywhere)(
+        target->source, target->symbols.sysroot, &route, ret_error);
     struct ca_table *table = root ? ca_table_read(target->source, root, ret_error) : NULL;
     if (table) {
         table->route = route;

@@ -134,13 +134,16 @@ static void general_help(const struct ca_output *output)
     ca_text_add(&text, "Usage: coreanalyze [OPTION...] SOURCE\n"
                        "       coreanalyze COMMAND [OPTION...] SOURCE...\n"
                        "Who holds the memory of a program that ran under tm-run. SOURCE is its core\n"
-                       "file, or a snapshot file that coreanalyze save or tm-save wrote.\n"
+                       "file, compressed or not, - for a core on standard input, --pid PID for a\n"
+                       "running process, or a snapshot file that coreanalyze save or tm-save wrote.\n"
                        "\nCommands (report when there is none):\n");
     for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
         ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
     }
     ca_text_printf(&text, "  %-14s %s\n", "help [COMMAND]", "this, or all about one command");
-    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version.\n");
+    ca_text_add(&text,
+                "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As the handler of core\n"
+                "files: --kernel-pipe, see coreanalyze(1).\n");
     ca_text_printf(&text, "%s\n", exit_codes);
     write_text(output, &text);
 }
@@ -244,11 +247,22 @@ static bool operands_check(const struct command *command, const struct ca_option
     return ca_fail(ret_error, CA_USAGE, "unexpected operand '%s'", operands[wanted]);
 }
 
+/* In GDB the process is the one that GDB has. */
+static bool pid_check(const struct ca_options *options, size_t given, struct ca_error **ret_error)
+{
+    return !options->pid || !given ||
+           ca_fail(ret_error, CA_USAGE, "--pid: the process is the one that is debugged");
+}
+
+/* `count` in all: the operands, and the process of --pid as the last. */
 static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret_error)
 {
-    struct ca_symbol_options symbols = symbols_merge(&run->options, &(struct ca_symbol_options){0});
+    const struct ca_options *options = &run->options;
+    struct ca_symbol_options symbols = symbols_merge(options, &(struct ca_symbol_options){0});
     for (size_t i = 0; i < count; i++) {
-        run->targets[i] = ca_target_open(run->options.operands.items[i], &symbols, ret_error);
+        bool process = options->pid && i + 1 == count;
+        run->targets[i] = process ? ca_target_open_process(options->pid, &symbols, ret_error)
+                                  : ca_target_open(options->operands.items[i], &symbols, ret_error);
         if (!run->targets[i]) {
             return false;
         }
@@ -290,6 +304,7 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
     if (!ca_sink_open(&run->sink, run->output, run->options.output, ret_error)) {
         return false;
     }
+    run->sink.text.short_names = run->options.short_names;
     if (!command->run(run, ret_error)) {
         ca_sink_abandon(&run->sink);
         return false;
@@ -390,13 +405,15 @@ static enum ca_status command_run(const struct command *command, const struct gi
         command_help(command, output);
         done = true;
     } else {
-        parsed = parsed &&
-                 operands_check(command, &run.options, to_open + command->writes + command->asks, &error);
+        size_t named = to_open - (run.options.pid && to_open ? 1 : 0);
+        parsed =
+            parsed && pid_check(&run.options, given->count, &error) &&
+            operands_check(command, &run.options, named + command->writes + command->asks, &error);
         if (parsed && command->writes) {
-            run.options.output = run.options.operands.items[to_open];
+            run.options.output = run.options.operands.items[named];
         }
         parsed = parsed &&
-                 (!command->asks || address_read(run.options.operands.items[to_open], &run.address, &error));
+                 (!command->asks || address_read(run.options.operands.items[named], &run.address, &error));
         done = parsed && run_parsed(&run, command, given, to_open, &error);
     }
     for (size_t i = 0; i < to_open; i++) {

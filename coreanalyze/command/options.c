@@ -246,6 +246,17 @@ static bool set_thread(struct ca_option_parse *parse, const struct ca_option_spe
     return true;
 }
 
+static bool set_pid(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
+{
+    uint64_t value;
+    const char *end;
+    if (!number_read(argument, &end, &value) || *end || value > INT32_MAX || value == 0) {
+        return bad_value(parse, spec, argument, "a process id");
+    }
+    *(uint32_t *)field_of(parse, spec) = (uint32_t)value;
+    return true;
+}
+
 /* -------------------------------------------------------------------------------------------------- table */
 
 static const char *const format_words[] = {
@@ -269,6 +280,11 @@ static const char *const color_words[] = {
 #define FIELD(name)    offsetof(struct ca_options, name)
 
 const struct ca_option_spec ca_option_table[] = {
+    {.commands = FOR_ALL, .text = "What is read:"},
+    {"pid", 'p', "PID", FOR_ALL, set_pid, FIELD(pid), NULL,
+     "A running process in the place of the last SOURCE: it stands still while its tables are copied, some "
+     "milliseconds, and runs on"},
+
     {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
      "Group by lineno (default), filename, traceback, function, module, domain or thread"},
@@ -314,6 +330,9 @@ const struct ca_option_spec ca_option_table[] = {
      "Print the N most recent frames of a traceback"},
     {"no-source", 0, NULL, FOR_FRAMES & ~CA_FOR_BLOCKS, set_flag, FIELD(no_source), NULL,
      "Print no source lines"},
+    {"short-names", 0, NULL, FOR_TRACES, set_flag, FIELD(short_names), NULL,
+     "Leave out what nobody wrote of C++ names (default template arguments of std, its inline namespaces) in "
+     "text and folded output"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
      "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
      "snapshot file)"},

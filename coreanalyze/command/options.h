@@ -38,6 +38,7 @@ struct ca_list {
 struct ca_options {
     bool help;
     struct ca_list operands;
+    uint32_t pid; /* a process, in the place of the last SOURCE; 0 = none */
 
     struct ca_number limit; /* -n; 0 = all */
     bool has_by;
@@ -59,6 +60,7 @@ struct ca_options {
     struct ca_list skip; /* globs */
     bool no_skip;
     bool no_source;
+    bool short_names;
     struct ca_number nframe;
     int format;                 /* enum ca_format */
     const char *output;         /* NULL = stream 1 */

@@ -131,6 +131,7 @@ static bool trace_text(struct traces *traces, const struct ca_trace *trace, stru
 static bool write_text(struct traces *traces, struct ca_error **ret_error)
 {
     traces->frames.escape_names = true;
+    traces->frames.short_names = traces->run->options.short_names;
     if (!traces_each(traces, trace_text, ret_error)) {
         return false;
     }

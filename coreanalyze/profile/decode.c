@@ -564,8 +564,7 @@ bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, c
                             "\x7f"
                             "ELF",
                             4) == 0) {
-        return ca_fail(ret_error, CA_NOTHING,
-                       "%s: a compressed core file cannot be read yet; decompress it with gzip -d",
+        return ca_fail(ret_error, CA_NOTHING, "%s: is a compressed core file, a snapshot file expected",
                        loaded->path);
     }
     Pprof__Profile *profile = pprof__profile__unpack(NULL, size, bytes);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "../snapshot/skip.h"
 #include "../symbols/symbols.h"
 #include "../util/grow.h"
 #include "decode.h"
@@ -62,7 +63,21 @@ static bool is_skipped(const struct ca_loaded *loaded, struct ca_snapshot *snaps
                                                      (const char *const *)loaded->skip, loaded->skip_count);
 }
 
-/* Allocator frames at the recent end are taken off as long as a frame remains. */
+/* How many frames at the recent end are taken off: one remains. */
+static size_t count_skipped(const struct ca_loaded *loaded, struct ca_snapshot *snapshot,
+                            const uint32_t *frames, size_t count)
+{
+    size_t skipped = 0;
+    struct ca_skip skip = {0};
+    for (size_t i = 0; !loaded->no_skip && i < count && ca_skip_goes_on(&skip); i++) {
+        if (!ca_skip_next(&skip, ca_snapshot_frame(snapshot, frames[i]),
+                          is_skipped(loaded, snapshot, frames[i]))) {
+            skipped = i + 1;
+        }
+    }
+    return skipped < count ? skipped : count - (count > 0);
+}
+
 static bool resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
                     struct ca_error **ret_error)
 {
@@ -85,10 +100,7 @@ static bool resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wan
                location->frame_count * sizeof *frames);
         at += location->frame_count;
     }
-    size_t skipped = 0;
-    while (!loaded->no_skip && skipped + 1 < count && is_skipped(loaded, snapshot, frames[skipped])) {
-        skipped++;
-    }
+    size_t skipped = count_skipped(loaded, snapshot, frames, count);
     uint32_t total = from->total == CA_TOTAL_UNKNOWN || from->total < skipped
                          ? CA_TOTAL_UNKNOWN
                          : from->total - (uint32_t)skipped;

@@ -7,6 +7,7 @@
 #include "../util/grow.h"
 #include "internal.h"
 #include "moment.h"
+#include "skip.h"
 
 /* The frames of one code position are position_frames[first .. first + count), innermost first; count 0 = not
  * looked up yet. */
@@ -143,16 +144,20 @@ static uint32_t total_nframe(const struct table_resolver *resolver, uint32_t sta
 /* A traceback while it is made: its frames, from the recent end, without the allocator's. */
 struct growing {
     size_t count;
+    size_t enough; /* the first count that was as many as asked for; 0 = not yet */
+    struct ca_skip skip;
     uint32_t last_skipped; /* the oldest allocator frame so far: shown when nothing else remains */
 };
 
-static bool growing_add(struct table_resolver *resolver, const struct position_span *span,
-                        struct growing *growing)
+static bool growing_add(struct ca_snapshot *snapshot, struct table_resolver *resolver,
+                        const struct position_span *span, struct growing *growing)
 {
     for (uint32_t i = 0; i < span->count; i++) {
         uint32_t frame = resolver->position_frames[span->first + i];
-        if (growing->count == 0 && resolver->position_skipped[span->first + i]) {
+        if (!ca_skip_next(&growing->skip, ca_snapshot_frame(snapshot, frame),
+                          resolver->position_skipped[span->first + i])) {
             growing->last_skipped = frame;
+            growing->count = growing->enough = 0;
             continue;
         }
         if (!CA_GROW(resolver->output, resolver->output_capacity, growing->count + 1)) {
@@ -163,17 +168,34 @@ static bool growing_add(struct table_resolver *resolver, const struct position_s
     return true;
 }
 
+/* There are as many as were asked for; but of frames without names only the next one of their module shows
+ * whether they are skipped. That of another module says nothing, and its symbols are left alone. */
+static bool is_enough(const struct table_resolver *resolver, const struct growing *growing, size_t next,
+                      size_t wanted)
+{
+    const struct tm_frame *frames = resolver->table->frames;
+    return growing->count >= wanted &&
+           (resolver->no_skip || !growing->skip.undecided ||
+            frames[resolver->walk[next]].module != frames[resolver->walk[next - 1]].module);
+}
+
 static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size_t wanted,
                           struct ca_error **ret_error)
 {
     struct table_resolver *resolver = snapshot->resolver_data;
     struct growing growing = {.last_skipped = UINT32_MAX};
     size_t depth = walk_stack(resolver, traceback), next = 0;
-    while (next < depth && growing.count < wanted) {
+    while (next < depth && !is_enough(resolver, &growing, next, wanted)) {
         const struct position_span *span = position_resolve(snapshot, resolver, resolver->walk[next++]);
-        if (!span || !growing_add(resolver, span, &growing)) {
+        if (!span || !growing_add(snapshot, resolver, span, &growing)) {
             return ca_fail_memory(ret_error);
         }
+        growing.enough = !growing.enough && growing.count >= wanted ? growing.count : growing.enough;
+    }
+    bool complete = next == depth;
+    if (growing.enough && growing.enough < growing.count) {
+        growing.count = growing.enough;
+        complete = false;
     }
     if (growing.count == 0) {
         if (!CA_GROW(resolver->output, resolver->output_capacity, 1)) {
@@ -181,7 +203,6 @@ static bool table_resolve(struct ca_snapshot *snapshot, uint32_t traceback, size
         }
         resolver->output[growing.count++] = growing.last_skipped;
     }
-    bool complete = next == depth;
     uint32_t total = complete ? total_nframe(resolver, traceback, depth, growing.count) : CA_TOTAL_UNKNOWN;
     return ca_snapshot_set_traceback(snapshot, traceback, resolver->output, growing.count, complete, total,
                                      ret_error);

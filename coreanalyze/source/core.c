@@ -3,10 +3,9 @@
  * checked against the file. */
 #include "internal.h"
 #include "process.h"
+#include "stream/stream.h"
 
 #include <elf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -14,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../util/grow.h"
 
@@ -36,8 +33,9 @@ struct file_range {
 
 struct core_source {
     struct ca_source base;
-    const uint8_t *bytes; /* the whole file */
+    const uint8_t *bytes; /* the whole file, decompressed */
     size_t size;
+    bool cut; /* the stream that it came by ended early */
     uint32_t machine;
     struct segment *segments; /* sorted, not overlapping */
     size_t segment_count, segment_capacity;
@@ -53,60 +51,6 @@ struct core_source {
 
 /* ---------------------------------------------------------------------------------------- the file */
 
-static bool fail_open(const char *path, int error, struct ca_error **ret_error)
-{
-    if (error == ENOENT && strcmp(path, "-") == 0) {
-        return ca_fail(ret_error, CA_NOTHING,
-                       "-: a core file on standard input cannot be read yet; write it to a file first");
-    }
-    if (error == ENOENT) {
-        return ca_fail(ret_error, CA_NOTHING,
-                       "%s: no such file; look where core files go with: cat /proc/sys/kernel/core_pattern, "
-                       "coredumpctl list",
-                       path);
-    }
-    if (error == EACCES || error == EPERM) {
-        return ca_fail(
-            ret_error, CA_NOTHING,
-            "%s: permission denied; core files belong to the user whose program crashed: try with sudo",
-            path);
-    }
-    return ca_fail(ret_error, CA_NOTHING, "%s: cannot be opened: %s", path, strerror(error));
-}
-
-static bool file_map(struct core_source *source, const char *path, struct ca_error **ret_error)
-{
-    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0) {
-        return fail_open(path, errno, ret_error);
-    }
-    struct stat status;
-    bool good = false;
-    if (fstat(file, &status) != 0) {
-        fail_open(path, errno, ret_error);
-    } else if (S_ISDIR(status.st_mode)) {
-        ca_fail(ret_error, CA_NOTHING, "%s: is a directory, a core file expected", path);
-    } else if (!S_ISREG(status.st_mode)) {
-        ca_fail(ret_error, CA_NOTHING,
-                "%s: is no regular file, a core file expected; write it to a file first", path);
-    } else if (status.st_size == 0) {
-        ca_fail(ret_error, CA_NOTHING,
-                "%s: is empty, a core file expected; was the disk full, or `ulimit -c` too small?", path);
-    } else {
-        void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-        if (bytes == MAP_FAILED) {
-            ca_fail(ret_error, CA_NOTHING, "%s: cannot be mapped: %s", path, strerror(errno));
-        } else {
-            source->bytes = bytes;
-            source->size = (size_t)status.st_size;
-            good = true;
-        }
-    }
-    close(file);
-    return good;
-}
-
 /* The part of [offset, offset + size) that the file has. */
 static uint64_t file_clip(const struct core_source *source, uint64_t offset, uint64_t size)
 {
@@ -119,34 +63,16 @@ static uint64_t file_clip(const struct core_source *source, uint64_t offset, uin
 
 /* -------------------------------------------------------------------------------------- ELF header */
 
-/* What to say about files that users take for core files. */
-static const struct {
-    const char magic[7];
-    uint8_t size;
-    const char *hint;
-} other_formats[] = {
-    {"\x28\xb5\x2f\xfd", 4, "; it is compressed: decompress it with zstd -d"},
-    {"\xfd\x37zXZ", 5, "; it is compressed: decompress it with xz -d"},
-    {"\x1f\x8b", 2, "; it is compressed: decompress it with gzip -d"},
-    {"\x04\x22\x4d\x18", 4, "; it is compressed: decompress it with lz4 -d"},
-    {"BZh", 3, "; it is compressed: decompress it with bzip2 -d"},
-};
-
 static bool fail_no_elf(const struct core_source *source, const char *path, struct ca_error **ret_error)
 {
     char found[4 * 3 + 1] = "";
     for (size_t i = 0; i < 4 && i < source->size; i++) {
         snprintf(found + 3 * i, sizeof(found) - 3 * i, " %02x", source->bytes[i]);
     }
-    const char *hint = "; give the core file of a crashed program";
-    for (size_t i = 0; i < sizeof(other_formats) / sizeof(other_formats[0]); i++) {
-        if (source->size >= other_formats[i].size &&
-            memcmp(source->bytes, other_formats[i].magic, other_formats[i].size) == 0) {
-            hint = other_formats[i].hint;
-        }
-    }
-    return ca_fail(ret_error, CA_NOTHING, "%s: is no core file: ELF magic 7f 45 4c 46 expected, found%s%s",
-                   path, found, hint);
+    return ca_fail(ret_error, CA_NOTHING,
+                   "%s: is no core file: ELF magic 7f 45 4c 46 expected, found%s; give the core file of a "
+                   "crashed program",
+                   path, found);
 }
 
 static bool fail_no_core(const struct core_source *source, const char *path, const Elf64_Ehdr *header,
@@ -609,8 +535,8 @@ static bool core_read_headers(struct core_source *source, const char *path, stru
             expected = end;
         }
     }
-    source->base.truncated = expected > source->size;
-    source->base.expected_size = expected;
+    source->base.truncated = expected > source->size || source->cut;
+    source->base.expected_size = expected > source->size ? expected : source->size;
     source->base.found_size = source->size;
     segments_sort(source);
     return true;
@@ -692,18 +618,25 @@ static const struct ca_source_operations core_operations = {
     .destroy = core_destroy,
 };
 
-struct ca_source *ca_source_open_core(const char *path, struct ca_error **ret_error)
+struct ca_source *ca_source_open_input(struct ca_input *input, struct ca_error **ret_error)
 {
     struct core_source *source = calloc(1, sizeof(*source));
     if (!source) {
         ca_fail_memory(ret_error);
         return NULL;
     }
+    const char *path = input->name;
     if (!ca_source_init(&source->base, &core_operations, path, ret_error)) {
         free(source);
         return NULL;
     }
-    if (!file_map(source, path, ret_error) || !core_read_headers(source, path, ret_error)) {
+    struct ca_contents contents;
+    if (ca_contents_map(input, &contents, ret_error)) {
+        source->bytes = contents.bytes;
+        source->size = contents.size;
+        source->cut = contents.cut;
+    }
+    if (!source->bytes || !core_read_headers(source, path, ret_error)) {
         core_destroy(&source->base);
         return NULL;
     }
@@ -716,4 +649,15 @@ struct ca_source *ca_source_open_core(const char *path, struct ca_error **ret_er
         return NULL;
     }
     return &source->base;
+}
+
+struct ca_source *ca_source_open_core(const char *path, struct ca_error **ret_error)
+{
+    struct ca_input input;
+    if (!ca_input_open(&input, path, ret_error)) {
+        return NULL;
+    }
+    struct ca_source *source = ca_source_open_input(&input, ret_error);
+    ca_input_close(&input);
+    return source;
 }

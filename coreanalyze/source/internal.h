@@ -1,5 +1,5 @@
-/* internal.h: what the kinds of sources have in common. Used by source.c, core.c, callback.c and target.c
- * alone. */
+/* internal.h: what the kinds of sources have in common. Used by source.c, core.c, callback.c, live/live.c and
+ * target.c alone. */
 #ifndef CA_SOURCE_INTERNAL_H
 #define CA_SOURCE_INTERNAL_H
 
@@ -22,6 +22,7 @@ struct ca_source {
     struct ca_process process; /* program, arguments, auxv and siginfo are owned, never NULL but siginfo */
     uint64_t table_hint;
 
+    bool live; /* the memory changes: only what was copied can be viewed */
     bool truncated;
     uint64_t expected_size, found_size;
 };

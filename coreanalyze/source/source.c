@@ -289,7 +289,7 @@ const char *ca_source_name(struct ca_source *source)
 
 bool ca_source_in_memory(const struct ca_source *source)
 {
-    return source->operations->view != NULL;
+    return source->operations->view != NULL && !source->live;
 }
 
 uint64_t ca_source_table_hint(struct ca_source *source)

@@ -1,5 +1,5 @@
-/* source.h: where bytes of the target come from: a core file (core.c) or a caller's callbacks (callback.c).
- */
+/* source.h: where bytes of the target come from: a core file (core.c), a process (live/live.c) or a caller's
+ * callbacks (callback.c). */
 #ifndef CA_SOURCE_SOURCE_H
 #define CA_SOURCE_SOURCE_H
 
@@ -52,9 +52,14 @@ struct ca_source_operations {
     void (*destroy)(struct ca_source *source);
 };
 
-/* Opens a core file. Errors name the path and say what is wrong: missing, no permission, no ELF file, an ELF
- * file but no core, an architecture that is not supported, truncated headers. */
+struct ca_input; /* stream/input.h */
+
+/* Opens a core file, compressed or not, a pipe, or "-", standard input. Errors name the path and say what is
+ * wrong: missing, no permission, no ELF file, an ELF file but no core, an architecture that is not supported,
+ * truncated headers, no room to keep a stream. */
 struct ca_source *ca_source_open_core(const char *path, struct ca_error **ret_error);
+/* The same of an input that is open; the caller closes it. */
+struct ca_source *ca_source_open_input(struct ca_input *input, struct ca_error **ret_error);
 struct ca_source *ca_source_create_callback(const struct ca_callbacks *callbacks, struct ca_target *target,
                                             struct ca_error **ret_error);
 void ca_source_invalidate(struct ca_source *source);

@@ -2,6 +2,7 @@
 #ifndef CA_TABLE_INTERNAL_H
 #define CA_TABLE_INTERNAL_H
 
+#include "../source/live/image.h"
 #include "table.h"
 
 /* ----------------------------------------------------------------------------------- root (find.c) */
@@ -39,6 +40,10 @@ struct ca_region {
 bool ca_region_read(struct ca_source *source, const struct tm_region *header, struct ca_region *region,
                     uint64_t *rejected, struct ca_error **ret_error);
 void ca_region_deinit(struct ca_region *region);
+
+/* Adds the parts of memory that reading the region needs. */
+bool ca_region_add_ranges(struct ca_source *source, const struct tm_region *header, struct ca_ranges *ranges,
+                          struct ca_error **ret_error);
 
 /* Bytes of a segment: from its start, as many as there are. Free *ret_owned with free(). */
 const uint8_t *ca_segment_map(struct ca_source *source, struct ca_region *region, struct ca_segment *segment,

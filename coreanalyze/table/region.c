@@ -206,6 +206,44 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------ ranges */
+
+static bool words_add_ranges(const struct words *words, uint64_t size, struct ca_ranges *ranges,
+                             struct ca_error **ret_error)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        if (!ca_ranges_add(ranges, words->items[i].value, size)) {
+            return ca_fail_memory(ret_error);
+        }
+    }
+    return true;
+}
+
+bool ca_region_add_ranges(struct ca_source *source, const struct tm_region *header, struct ca_ranges *ranges,
+                          struct ca_error **ret_error)
+{
+    if (!header_is_sane(header)) {
+        return true;
+    }
+    uint64_t ignored = 0, segment_bytes = (uint64_t)header->element_size << header->segment_shift;
+    struct words middles = {0}, segments = {0};
+    bool good = ca_ranges_add(ranges, header->directory, (uint64_t)header->directory_length * 8) ||
+                ca_fail_memory(ret_error);
+    if (good && header->middle_bits) {
+        uint64_t middle_bytes = UINT64_C(8) << header->middle_bits;
+        good =
+            words_read(source, header->directory, header->directory_length, 0, &middles, &ignored, ret_error);
+        words_drop_overlaps(&middles, middle_bytes, &ignored);
+        good = good && words_add_ranges(&middles, middle_bytes, ranges, ret_error);
+    }
+    good = good && directory_read(source, header, &segments, &ignored, &ignored, ret_error);
+    words_drop_overlaps(&segments, segment_bytes, &ignored);
+    good = good && words_add_ranges(&segments, segment_bytes, ranges, ret_error);
+    free(middles.items);
+    free(segments.items);
+    return good;
+}
+
 /* ---------------------------------------------------------------------------------------- elements */
 
 const uint8_t *ca_segment_map(struct ca_source *source, struct ca_region *region, struct ca_segment *segment,

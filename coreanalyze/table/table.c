@@ -251,6 +251,24 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     return true;
 }
 
+bool ca_table_add_ranges(struct ca_source *source, uint64_t address, struct ca_ranges *ranges,
+                         struct ca_error **ret_error)
+{
+    struct tm_root root;
+    struct ca_error *error = NULL;
+    if (ca_root_read(source, address, &root, &error) != CA_ROOT_GOOD) {
+        ca_error_destroy(error);
+        return ca_fail(ret_error, CA_NOTHING,
+                       "%s: the tracer's root at 0x%" PRIx64 " is gone: it runs another program",
+                       ca_source_name(source), address);
+    }
+    bool good = ca_ranges_add(ranges, address, root.header_size) || ca_fail_memory(ret_error);
+    for (uint32_t i = 0; good && i < root.region_count; i++) {
+        good = ca_region_add_ranges(source, &root.regions[i], ranges, ret_error);
+    }
+    return good;
+}
+
 static struct ca_table *table_create(struct ca_error **ret_error)
 {
     struct ca_table *table = calloc(1, sizeof(*table));

@@ -89,6 +89,11 @@ struct ca_table {
     struct ca_table_private *internal;
 };
 
+/* The parts of memory that reading the tables needs, for a source that copies them (source/live/live.h).
+ * False with an error where no root is at the address any more. */
+struct ca_ranges;
+bool ca_table_add_ranges(struct ca_source *source, uint64_t root, struct ca_ranges *ranges,
+                         struct ca_error **ret_error);
 struct ca_table *ca_table_read(struct ca_source *source, uint64_t root, struct ca_error **ret_error);
 /* One without anything but an unused first module, frame and stack. */
 struct ca_table *ca_table_create_empty(struct ca_error **ret_error);

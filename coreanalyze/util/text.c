@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "short_name.h"
 #include "unicode.h"
 
 void ca_text_deinit(struct ca_text *text)
 {
     free(text->bytes);
-    *text = (struct ca_text){.escape_names = text->escape_names};
+    *text = (struct ca_text){.escape_names = text->escape_names, .short_names = text->short_names};
 }
 
 /* Room for `size` more bytes and a NUL. */
@@ -135,12 +136,20 @@ static void add_escaped(struct ca_text *text, const char *bytes, size_t size, bo
 
 void ca_text_add_name(struct ca_text *text, const char *name)
 {
-    add_escaped(text, name, strlen(name), false);
+    ca_text_add_name_bytes(text, name, strlen(name));
 }
 
 void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size)
 {
-    add_escaped(text, name, size, false);
+    if (!text->short_names) {
+        add_escaped(text, name, size, false);
+        return;
+    }
+    struct ca_text brief = {0};
+    ca_short_name(&brief, name, size);
+    add_escaped(text, brief.bytes ? brief.bytes : "", brief.size, false);
+    text->failed = text->failed || brief.failed;
+    ca_text_deinit(&brief);
 }
 
 void ca_text_add_line_bytes(struct ca_text *text, const char *line, size_t size)
@@ -151,7 +160,7 @@ void ca_text_add_line_bytes(struct ca_text *text, const char *line, size_t size)
 void ca_text_add_target(struct ca_text *text, const char *name, size_t size)
 {
     if (text->escape_names) {
-        add_escaped(text, name, size, false);
+        ca_text_add_name_bytes(text, name, size);
     } else {
         ca_text_add_bytes(text, name, size);
     }

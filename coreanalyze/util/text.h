@@ -18,9 +18,10 @@ struct ca_text {
     size_t capacity;
     bool failed;
     bool escape_names;
+    bool short_names; /* names are shortened first (util/short_name.h) */
 };
 
-void ca_text_deinit(struct ca_text *text); /* keeps escape_names */
+void ca_text_deinit(struct ca_text *text); /* keeps escape_names and short_names */
 void ca_text_add(struct ca_text *text, const char *string);
 void ca_text_add_bytes(struct ca_text *text, const char *bytes, size_t size);
 void ca_text_printf(struct ca_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));

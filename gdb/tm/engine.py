@@ -103,6 +103,7 @@ _FUNCTIONS = {
     "ca_error_destroy": (None, [ctypes.c_void_p]),
     "ca_target_open_core": (ctypes.c_void_p, [ctypes.c_char_p, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
     "ca_target_open": (ctypes.c_void_p, [ctypes.c_char_p, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
+    "ca_target_open_process": (ctypes.c_void_p, [ctypes.c_uint32, ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
     "ca_target_create": (ctypes.c_void_p,
                          [ctypes.POINTER(_Callbacks), ctypes.POINTER(_SymbolOptions), ERROR_OUT]),
     "ca_target_set_process": (None, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32,
@@ -282,12 +283,23 @@ class Target:
         self._guard = _Guard()
         self._describer = Describer()
         self._kept = []  # what the engine points to
+        self._runs = False  # while we look at it
 
     @classmethod
     def open_core(cls, path, sysroot=None, debug_directory=None, source_map=()):
         target = cls()
         options = _symbol_options(sysroot, debug_directory, source_map)
         target._open(library().ca_target_open_core, _encode(path), options)
+        return target
+
+    @classmethod
+    def open_process(cls, pid, sysroot=None, debug_directory=None, source_map=()):
+        """A process of this machine, which stands still while its tables are copied. What is asked after refresh()
+        is answered of a later moment."""
+        target = cls()
+        target._runs = True
+        options = _symbol_options(sysroot, debug_directory, source_map)
+        target._open(library().ca_target_open_process, pid, options)
         return target
 
     @classmethod
@@ -350,6 +362,11 @@ class Target:
     def invalidate(self):
         """The process has run: forgets what was read."""
         library().ca_target_invalidate(self.pointer)
+
+    def refresh(self):
+        """The next answer is to be of now."""
+        if self._runs:
+            self.invalidate()
 
     # What a Describer answers with
 

@@ -119,6 +119,7 @@ class Command(gdb.Command):
         text = gdb_complete.ask([self.command, "--help"])[0]
         usage = next(line for line in self.__doc__.splitlines() if line.startswith("Usage: "))
         text = re.sub(r"^Usage: .*$", usage, text, count=1, flags=re.MULTILINE)
+        text = re.sub(r"\nWhat is read:\n(?: .*\n)*", "", text)  # here, what GDB has
         gdb.write(text.split("\nExit codes:")[0])
 
     def operands(self, arguments):

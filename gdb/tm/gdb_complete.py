@@ -6,6 +6,7 @@ import re
 
 from . import engine
 
+_NOT_HERE = ("--pid", "-p")  # the process is GDB's own
 _PATH_OPTIONS = ("--output", "-o", "--sysroot", "--debug-dir")
 
 _options = {}  # command: {"--by": "KEY" or None, ...}
@@ -29,6 +30,8 @@ def options(command):
             found[long] = argument or None
             if short:
                 found[short] = argument or None
+        for name in _NOT_HERE:
+            found.pop(name, None)
         _options[command] = found
     return _options[command]
 

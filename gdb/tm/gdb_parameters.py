@@ -90,6 +90,21 @@ A number: what tm-top, tm-diff and tm-report print where -n is not given; 10 by 
         return ""
 
 
+class ShortNames(_Parameter):
+    """whether C++ names are shortened.
+
+  on   leave out what nobody wrote: default template arguments of std and its inline namespaces, as the
+       option -short-names
+  off  print names as they are (the default)"""
+
+    name = "short-names"
+    kind = gdb.PARAM_BOOLEAN
+    default = False
+
+    def get_show_string(self, value):
+        return "tm short-names is %s." % value
+
+
 class _Prefix(gdb.Command):
     """What `set tm` and `show tm` do without a setting's name."""
 
@@ -108,7 +123,7 @@ class _Prefix(gdb.Command):
             gdb.execute("show tm " + parameter.name)
 
 
-PARAMETERS = (AutoSnapshot, Limit, Skip, Source)
+PARAMETERS = (AutoSnapshot, Limit, ShortNames, Skip, Source)
 
 _registered = {}  # name: parameter
 
@@ -136,6 +151,8 @@ def defaults(command):
     if "--skip" in known:
         for glob in value("skip").split():
             found += ["--skip", glob]
+    if "--short-names" in known and value("short-names"):
+        found.append("--short-names")
     if "--no-source" in known and not value("source"):
         found.append("--no-source")
     return found

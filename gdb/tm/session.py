@@ -1,6 +1,7 @@
 """tracemalloc's functions. They speak of the current target: what open() has opened last, else, in GDB, the
 selected inferior."""
 
+import contextlib
 import operator
 
 from . import engine
@@ -10,6 +11,8 @@ from .snapshot import Traceback
 _FRAMES_MAX = 65535
 
 _opened = []  # targets made current by open(), the last one counts
+
+_moment = None  # in one_moment(): [the target that was looked at]
 
 # In GDB: returns the target of the selected inferior, or raises engine.EngineError. Else there is none.
 find_default = None
@@ -37,27 +40,51 @@ class _Opened:
 
 
 def open(path_or_pid):
-    """Makes a core file the target of this module's functions. Returns a context manager that restores the
-    one before."""
+    """Makes a core file (a path) or a process (a number) the target of this module's functions; each of them looks
+    at the process as it is then. Returns a context manager that restores the target before."""
     if isinstance(path_or_pid, int):
-        raise NotImplementedError("only GDB can read a live process in this version: gdb -p %d" % path_or_pid)
+        if not 0 < path_or_pid < 1 << 31:
+            raise ValueError("a process id expected, found %d" % path_or_pid)
+        return _Opened(engine.Target.open_process(path_or_pid))
     return _Opened(engine.Target.open_core(path_or_pid))
+
+
+@contextlib.contextmanager
+def one_moment():
+    """In it, all functions speak of a process as it was at the first."""
+    global _moment
+    outer, _moment = _moment, _moment or [None]
+    try:
+        yield
+    finally:
+        _moment = outer
 
 
 def _target():
     if _opened:
-        return _opened[-1]
+        target = _opened[-1]
+        if _moment is None or _moment[0] is not target:
+            target.refresh()
+        if _moment is not None:
+            _moment[0] = target
+        return target
     if find_default is None:
-        raise engine.NoTarget("no target: give tm.open() a core file first")
+        raise engine.NoTarget("no target: give tm.open() a core file or a process first")
     return find_default()
 
 
-def _state():
-    """The tracer's state, or None where there is no tracer (or nothing at all)."""
+def _look():
+    """(target, the tracer's state) of one moment; None for both where there is no tracer (or nothing at all)."""
     try:
-        return _target().state()
+        target = _target()
+        return target, target.state()
     except engine.EngineError:
-        return None
+        return None, None
+
+
+def _state():
+    """The tracer's state, or None."""
+    return _look()[1]
 
 
 def is_tracing():
@@ -68,7 +95,8 @@ def is_tracing():
 
 def _get_traces():
     """All raw traces: (domain, size, ((filename, lineno), ... most recent first), total_nframe)."""
-    return engine_snapshot.Handle.of_target(_target()) if is_tracing() else []
+    target, state = _look()
+    return engine_snapshot.Handle.of_target(target) if state is not None and state.tracing else []
 
 
 def _get_kept(name):
@@ -99,9 +127,10 @@ def get_tracemalloc_memory():
 
 def get_object_traceback(obj):
     """The Traceback of the block that begins at the address `obj` (a number, or a gdb.Value), or None."""
-    if not is_tracing():
+    target, state = _look()
+    if state is None or not state.tracing:
         return None
-    traces = engine_snapshot.Handle.of_block(_target(), int(obj))
+    traces = engine_snapshot.Handle.of_block(target, int(obj))
     return Traceback(traces[0][2]) if len(traces) else None
 
 

@@ -5,6 +5,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
 
 import harness
 import pytest
@@ -584,3 +589,165 @@ def test_blocks_belong_to_the_users_lines(tmp_path, flags):
     assert got - {number for number, line in lines if "/* MAYBE */" in line} == marked
     others = {name for name, _ in recent if name != str(source)}
     assert not any("/c++/" in name for name in others), others
+
+
+# ------------------------------------------------------------------------------------------------------ servers, packages of split units
+
+class DebugServer:
+    """A debuginfod on loopback that has what lies in `directory`; its log names what it was asked for."""
+
+    def __init__(self, directory, work):
+        self.log = work / "debuginfod.log"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen(["debuginfod", "-vvv", "-d", ":memory:", "-p", str(self.port), "-F", str(directory)],
+                                        stdout=open(self.log, "wb"), stderr=subprocess.STDOUT, cwd=work,
+                                        env=harness.clean_environment(HOME=work))
+        self.environment = harness.clean_environment(DEBUGINFOD_URLS=f"http://127.0.0.1:{self.port}", HOME=work,
+                                                     DEBUGINFOD_CACHE_PATH=work / "cache", DEBUGINFOD_TIMEOUT="20")
+
+    def wait_for(self, kind, build_id):
+        """Until its first scan has found the file."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/buildid/{build_id}/{kind}", timeout=10) as answer:
+                    return len(answer.read())
+            except OSError:
+                time.sleep(0.05)  # nothing tells when it is ready
+        pytest.fail(f"debuginfod has no {kind} of {build_id}: {self.log.read_text()[-2000:]}")
+
+    def asked_for(self):
+        return set(re.findall(r"/buildid/([0-9a-f]+)/(\w+)", self.log.read_text()))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture
+def debuginfod(tmp_path, separated):
+    """A server with the stripped program and its debug information, which are nowhere else."""
+    if not harness.have("debuginfod"):
+        pytest.skip("needs debuginfod")
+    store, work = tmp_path / "store", tmp_path / "server"
+    work.mkdir()
+    separated.place_stripped(store / "program")
+    separated.place_debug(store / "program.debug")
+    server = DebugServer(store, work)
+    try:
+        server.wait_for("debuginfo", separated.build_id)
+        server.wait_for("executable", separated.build_id)
+        yield server
+    finally:
+        server.close()
+
+
+def test_debuginfod(tmp_path, symbolize, separated, debuginfod):
+    """Debug information of a program that is here, and of one that is not, by build-id alone."""
+    binary = separated.place_stripped(tmp_path / "program")
+    nowhere = ("--debug-dir", tmp_path / "nowhere")
+    assert symbolize(binary, separated.sites, *nowhere).status == NAMES
+    separated.assert_whole(symbolize(binary, separated.sites, *nowhere, environment=debuginfod.environment))
+    gone = symbolize(tmp_path / "gone", separated.sites, *nowhere, build_id=separated.build_id, environment=debuginfod.environment)
+    separated.assert_whole(rename(gone, tmp_path / "gone", separated.whole))
+    other = symbolize(tmp_path / "gone", separated.sites[:1], *nowhere, build_id="ab" * 20, environment=debuginfod.environment)
+    assert other.status == NO_FILE and "ab" * 20 in other.problem
+
+
+def test_debuginfod_for_a_moved_core(tmp_path, debuginfod, separated):
+    """A core whose program is gone: the server is asked for what is printed, and for nothing else."""
+    source = tmp_path / "leak.c"
+    source.write_text("#include <stdlib.h>\nvoid *p;\nint main(void)\n{\n    p = malloc(4321);\n    abort();\n}\n")
+    store = tmp_path / "store"
+    program = harness.compile_program(source, tmp_path / "leak", "-g", "-Wl,--build-id=sha1")
+    build_id = re.search(r"Build ID: ([0-9a-f]+)", harness.run_ok(["readelf", "-n", program]).stdout).group(1)
+    core = harness.crash(harness.traced([program]), tmp_path / "work")[1]
+    program.rename(store / "leak")
+    debuginfod.process.send_signal(signal.SIGUSR1)  # look again
+    debuginfod.wait_for("debuginfo", build_id)
+    debuginfod.wait_for("executable", build_id)
+    missing = harness.coreanalyze("top", "--no-source", core, status=1)
+    assert f"{program}(+0x" in missing.stdout and f"{program}: not found, build-id {build_id}" in missing.stderr
+    debuginfod.log.write_text("")
+    answer = harness.coreanalyze("top", "--no-source", "-n", "1", core, env=debuginfod.environment)
+    assert f"{source}:5: size=4321 B, count=1, average=4321 B" in answer.stdout and answer.stderr == ""
+    assert {asked for asked, _ in debuginfod.asked_for()} == {build_id}
+
+
+def test_debuginfod_that_does_not_answer(tmp_path, symbolize, separated):
+    """No server there: as without one, and without delay."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        environment = harness.clean_environment(DEBUGINFOD_URLS=f"http://127.0.0.1:{closed.getsockname()[1]}", HOME=tmp_path,
+                                                DEBUGINFOD_CACHE_PATH=tmp_path / "cache", DEBUGINFOD_TIMEOUT="20")
+        begin = time.monotonic()
+        answer = symbolize(tmp_path / "gone", separated.sites[:1], build_id="ab" * 20, environment=environment)
+    assert answer.status == NO_FILE and time.monotonic() - begin < 15
+
+
+@pytest.mark.parametrize("dwarf_version", [4, 5])
+def test_split_dwarf_package(tmp_path, symbolize, dwarf_version):
+    """PROGRAM.dwp, as dwp puts .dwo files together."""
+    tool = "llvm-dwp" if dwarf_version == 5 and harness.have("llvm-dwp") else "dwp"
+    if not harness.have(tool):
+        pytest.skip(f"needs {tool}")
+    source = tmp_path / "symbols.c"
+    shutil.copy(harness.PROGRAMS / "symbols.c", source)
+    flags = ["-g", "-O2", f"-gdwarf-{dwarf_version}", "-gsplit-dwarf", "-std=gnu17", *(["-fno-split-dwarf-inlining"] if CLANG else [])]
+    harness.run_ok([harness.CC, *flags, "-c", "symbols.c", "-o", "symbols.o"], cwd=tmp_path)
+    binary = harness.compile_program(tmp_path / "symbols.o", tmp_path / "program")
+    sites = call_sites(binary)
+    loose = symbolize(binary, sites)
+    if harness.run([tool, "-e", binary, "-o", f"{binary}.dwp"], cwd=tmp_path).returncode != 0:
+        pytest.skip(f"{tool} cannot put DWARF {dwarf_version} of this compiler together")
+    for file in tmp_path.glob("*.dwo"):
+        file.unlink()
+    assert any(len(frames) > 2 for frames in loose.frames.values())
+    packed = symbolize(binary, sites)
+    assert packed.status == LINES and packed.frames == loose.frames
+    package = pathlib.Path(f"{binary}.dwp")
+    contents = package.read_bytes()
+    for size in range(0, len(contents), max(1, len(contents) // 40)):  # what is cut is of no use, or whole
+        package.write_bytes(contents[:size])
+        got = symbolize(binary, sites).chains()
+        assert {site: chain[0] for site, chain in got.items()} == {site: chain[0] for site, chain in loose.chains().items()}
+
+
+def test_sections_compressed_by_zstd(tmp_path, symbolize):
+    """Read where libelf can, and where it cannot the symbols remain."""
+    binary = compiled(tmp_path, "symbols.c", "-O2", 5, ())
+    sites = call_sites(binary)
+    whole = symbolize(binary, sites)
+    if harness.run(["objcopy", "--compress-debug-sections=zstd", binary]).returncode != 0:
+        pytest.skip("objcopy cannot compress by zstd")
+    assert "ZSTD" in harness.run(["readelf", "-tW", binary]).stdout
+    got = symbolize(binary, sites)
+    readable = harness.run(["eu-readelf", "--debug-dump=line", binary]).stderr == ""
+    if readable and got.status == LINES:
+        assert got.chains() == whole.chains()
+    else:
+        assert got.status == NAMES and got.problem == ""
+        assert {frames[0][0] for frames in got.frames.values()} >= {"main", "list_create"}
+
+
+def test_short_names(tmp_path):
+    """--short-names in text and folded output; data stay as they are."""
+    source = tmp_path / "names.cpp"
+    source.write_text("#include <cstdlib>\n#include <map>\n#include <string>\n"
+                      "template <typename T> struct holder { __attribute__((noinline)) void *fill(T &) { return std::malloc(777); } };\n"
+                      "void *kept;\nstd::map<std::string, std::string> table;\n"
+                      "int main() { kept = holder<std::map<std::string, std::string>>().fill(table); std::abort(); }\n")
+    program = harness.compile_program(source, tmp_path / "names", "-g", "-O1")
+    _, core = harness.crash(harness.traced([program]), tmp_path / "work")
+    short = "holder<std::map<std::string, std::string>>::fill"
+    choose = ("--by", "function", "--function", "holder*")
+    assert f"{short}: size=777 B" in harness.coreanalyze("top", "--short-names", *choose, core).stdout
+    long = harness.coreanalyze("top", *choose, core).stdout
+    assert short not in long and "std::allocator<" in long
+    folded = harness.coreanalyze("top", "--short-names", "--format", "folded", "--function", "holder*", core).stdout
+    assert re.search(rf"^.*;main;{re.escape(short)} 777$", folded, re.MULTILINE)
+    for form in ("json", "csv"):
+        assert harness.coreanalyze("top", "--short-names", "--format", form, core).stdout == \
+            harness.coreanalyze("top", "--format", form, core).stdout

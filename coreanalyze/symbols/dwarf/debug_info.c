@@ -9,7 +9,9 @@
 #include "../../util/text.h"
 #include "../function_name.h"
 #include "line_table.h"
+#include "package.h"
 #include "scopes.h"
+#include "split.h"
 
 /* Bounds for files that were made to hurt. */
 #define UNITS_MAX           (1u << 24)
@@ -23,11 +25,14 @@ struct ca_unit {
     bool rangeless;
     bool opened;
     bool has_scopes;
+    bool has_packed;
     bool qualifies; /* the language has namespaces or classes */
     struct ca_line_table lines;
     struct ca_line_header split_files;  /* of the split unit, where it has its own */
     const struct ca_line_header *files; /* that DW_AT_call_file counts in */
     struct ca_scopes scopes;
+    struct ca_packed_unit packed; /* the split unit, where it comes from a package */
+    struct ca_split split;
 };
 
 /* ----------------------------------------------------------------------------------------- index of units */
@@ -136,6 +141,7 @@ bool ca_debug_info_open(struct ca_debug_info *info, Dwfl_Module *module, struct 
 {
     info->pool = pool;
     info->source_map = source_map;
+    info->module = module;
     info->dwarf = dwfl_module_getdwarf(module, &info->bias);
     if (!info->dwarf) {
         return true;
@@ -159,7 +165,9 @@ void ca_debug_info_close(struct ca_debug_info *info)
         ca_scopes_deinit(&info->units[i].scopes);
         ca_line_table_deinit(&info->units[i].lines);
         ca_line_header_deinit(&info->units[i].split_files);
+        ca_packed_unit_close(&info->units[i].packed);
     }
+    ca_package_close(info->package);
     free(info->units);
     ca_intervals_deinit(&info->intervals);
     ca_map_deinit(&info->unit_of_cu);
@@ -189,12 +197,60 @@ static bool language_qualifies(int language)
     }
 }
 
+/* PROGRAM.dwp beside the debug file, else beside the program. */
+static void package_open(struct ca_debug_info *info)
+{
+    const char *paths[2] = {NULL, NULL};
+    info->package_tried = true;
+    dwfl_module_info(info->module, NULL, NULL, NULL, NULL, NULL, &paths[0], &paths[1]);
+    for (size_t i = 2; i-- > 0 && !info->package && !info->pool->failed;) {
+        struct ca_text name = {0};
+        if (paths[i]) {
+            ca_text_add(&name, paths[i]);
+            ca_text_add(&name, ".dwp");
+            info->pool->failed = name.failed;
+            info->package = name.failed ? NULL : ca_package_open(name.bytes);
+        }
+        ca_text_deinit(&name);
+    }
+}
+
+/* The split unit of a skeleton that libdw has found none for. */
+static void packed_find(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *skeleton, uint64_t id)
+{
+    if (unit->has_packed) {
+        return;
+    }
+    unit->has_packed = true;
+    if (!info->package_tried) {
+        package_open(info);
+    }
+    if (info->package && !ca_package_find(info->package, id, &unit->packed)) {
+        info->pool->failed = true;
+    }
+    if (unit->packed.dwarf) {
+        ca_split_init(&unit->split, info->dwarf, skeleton, unit->packed.ranges);
+    }
+}
+
 /* The entry whose children are the unit's functions: of the split unit where there is one. */
-static void unit_entry(const struct ca_unit *unit, Dwarf_Die *ret_die)
+static void unit_entry(struct ca_debug_info *info, struct ca_unit *unit, Dwarf_Die *ret_die)
 {
     Dwarf_Die split;
-    if (dwarf_cu_info(unit->cu, NULL, NULL, ret_die, &split, NULL, NULL, NULL) == 0 && split.addr) {
+    uint8_t type = 0;
+    uint64_t id = 0;
+    if (dwarf_cu_info(unit->cu, NULL, &type, ret_die, &split, &id, NULL, NULL) != 0) {
+        return;
+    }
+    if (split.addr) {
         *ret_die = split;
+        return;
+    }
+    if (type == DW_UT_skeleton) {
+        packed_find(info, unit, ret_die, id);
+    }
+    if (unit->packed.dwarf) {
+        *ret_die = unit->packed.entry;
     }
 }
 
@@ -205,8 +261,9 @@ static void unit_read_scopes(struct ca_debug_info *info, struct ca_unit *unit)
     }
     unit->has_scopes = true;
     Dwarf_Die die;
-    unit_entry(unit, &die);
-    if (!ca_scopes_read(&unit->scopes, &die, info->low, info->high)) {
+    unit_entry(info, unit, &die);
+    if (!ca_scopes_read(&unit->scopes, &die, info->low, info->high,
+                        unit->packed.dwarf ? &unit->split : NULL)) {
         info->pool->failed = true;
     }
 }
@@ -243,7 +300,7 @@ static void unit_open(struct ca_debug_info *info, struct ca_unit *unit)
     if (!dwarf_cu_die(unit->cu, &die, NULL, NULL, NULL, NULL, NULL, NULL)) {
         return;
     }
-    unit_entry(unit, &entry);
+    unit_entry(info, unit, &entry);
     unit->qualifies = language_qualifies(dwarf_srclang(&entry));
     unit_read_lines(info, unit, &die, &entry);
     unit_read_scopes(info, unit);

@@ -23,6 +23,9 @@ struct ca_debug_info {
     struct ca_map unit_of_cu;      /* Dwarf_CU * -> struct ca_unit * */
     struct ca_map function_names;  /* address of an entry -> name */
     struct ca_map file_names;      /* struct ca_line_file * -> name */
+    Dwfl_Module *module;
+    struct ca_package *package; /* PROGRAM.dwp, once a unit needed it */
+    bool package_tried;
     struct ca_pool *pool;
     const struct ca_source_map *source_map;
 };

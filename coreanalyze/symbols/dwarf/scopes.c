@@ -8,6 +8,7 @@
 #include "../../util/grow.h"
 #include "abbreviations.h"
 #include "sections.h"
+#include "split.h"
 
 /* Bounds for files that were made to hurt. */
 #define DEPTH_MAX  4096
@@ -24,6 +25,7 @@ struct walk {
     struct ca_abbreviations abbreviations;
     const unsigned char *first, *end; /* the unit's entries */
     uint64_t low, high;
+    const struct ca_split *split;
     size_t range_count;
     struct level *levels;
     size_t depth;
@@ -93,6 +95,19 @@ static bool number_read(const struct walk *walk, const struct ca_attribute_place
     return place->form == DW_FORM_udata && ca_uleb_read(place->bytes, walk->end, ret_number);
 }
 
+struct range_context {
+    struct walk *walk;
+    uint32_t scope;
+};
+
+static void split_range_add(void *context, uint64_t low, uint64_t high)
+{
+    const struct range_context *range = context;
+    if (range->walk->range_count < RANGES_MAX) {
+        range_add(range->walk, low, high, range->scope);
+    }
+}
+
 /* The common case, an address and a length; everything else is left to libdw. */
 static void ranges_add(struct walk *walk, const struct ca_attribute_place *places, const unsigned char *entry,
                        uint32_t scope)
@@ -100,6 +115,11 @@ static void ranges_add(struct walk *walk, const struct ca_attribute_place *place
     const struct ca_attribute_place *low_place = &places[CA_ATTRIBUTE_LOW],
                                     *high_place = &places[CA_ATTRIBUTE_HIGH];
     uint64_t low, high;
+    if (walk->split) {
+        ca_split_ranges(walk->split, places, walk->end, split_range_add,
+                        &(struct range_context){walk, scope});
+        return;
+    }
     if (walk->abbreviations.address_size == 8 && low_place->bytes && high_place->bytes &&
         low_place->form == DW_FORM_addr && number_read(walk, low_place, &low) &&
         number_read(walk, high_place, &high)) {
@@ -233,10 +253,11 @@ static void walk_entries(struct walk *walk)
     } while (walk->depth > 0 && next < walk->end && !walk->out_of_memory);
 }
 
-bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t low, uint64_t high)
+bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t low, uint64_t high,
+                    const struct ca_split *split)
 {
     scopes->unit = *unit;
-    struct walk walk = {.scopes = scopes, .low = low, .high = high};
+    struct walk walk = {.scopes = scopes, .low = low, .high = high, .split = split};
     if (!unit_bounds(unit, &walk.first, &walk.end)) {
         return true;
     }

@@ -37,7 +37,9 @@ struct ca_scopes {
 
 /* Ranges are those of the DWARF file; ones outside [low, high) are of code that the linker removed. An entry
  * that cannot be read ends the pass: what was found before it stays. False when out of memory. */
-bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t low, uint64_t high);
+struct ca_split; /* split.h: where addresses and ranges are, of a unit that libdw has not found; else NULL */
+bool ca_scopes_read(struct ca_scopes *scopes, const Dwarf_Die *unit, uint64_t low, uint64_t high,
+                    const struct ca_split *split);
 void ca_scopes_deinit(struct ca_scopes *scopes);
 
 /* The innermost scope around the address, CA_NO_SCOPE when there is none. */
