@@ -320,6 +320,11 @@ static uint32_t add_traceback(struct decoder *decoder, size_t count, uint32_t to
 {
     struct ca_loaded *loaded = decoder->loaded;
     size_t first = loaded->traceback_location_count - count;
+    /* No file need have a location; an array without elements is compared and hashed all the same. */
+    if (!CA_GROW(loaded->traceback_locations, loaded->traceback_locations_capacity, 1)) {
+        ca_fail_memory(decoder->ret_error);
+        return UINT32_MAX;
+    }
     struct traceback_key key = {loaded->traceback_locations + first, (uint32_t)count, total};
     uint32_t hash = key_hash(&key);
     uint32_t found = ca_index_find(&decoder->traceback_index, &traceback_type, loaded, &key, hash);
