@@ -153,7 +153,9 @@ struct walk {
 static bool walk_emit(struct walk *walk, struct ca_block block)
 {
     block.stack = ca_scan_stack(&walk->scan, block.stack);
+    walk->scan.rejected += ca_stack_is_void(walk->scan.table, block.stack);
     walk->scan.blocks++;
+    walk->scan.size += block.size;
     walk->ended = !walk->each(walk->context, &block);
     return !walk->ended;
 }

@@ -108,6 +108,13 @@ bool ca_weigh_by_counters(struct ca_table *table, uint32_t domain, struct ca_sta
  * coverage. */
 bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error);
 
+/* ------------------------------------------------------------------------ agreement (agreement.c) */
+
+/* Compares what a scan of all blocks found, in all domains, with the threads' counters; sets coverage.disagree. */
+void ca_agreement_check_scan(struct ca_table *table, uint64_t blocks, uint64_t size);
+/* The root's numbers with the threads'. */
+void ca_agreement_check_root(struct ca_table *table);
+
 /* ------------------------------------------------------------------------------- stacks (stacks.c) */
 
 /* Copies and checks modules, frames and stacks. */

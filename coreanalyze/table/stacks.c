@@ -152,7 +152,7 @@ static void settle_parent(struct ca_table *table, struct tm_stack *stack)
 }
 
 /* A record that is not published yet is no error, nor is one whose frames the source does not have; both are
- * as unknown as a damaged one. */
+ * as unknown as a damaged one. The former keeps a check of 0. */
 static void stack_check(struct ca_table *table, uint32_t id)
 {
     struct tm_stack *stack = &table->stacks[id];
@@ -161,7 +161,7 @@ static void stack_check(struct ca_table *table, uint32_t id)
         return;
     }
     table->coverage.rejected += stack->check != 0 && table->coverage.missing_bytes == 0;
-    *stack = (struct tm_stack){.flags = TM_STACK_BROKEN | TM_STACK_NO_DEPTH};
+    *stack = (struct tm_stack){.check = stack->check != 0, .flags = TM_STACK_BROKEN | TM_STACK_NO_DEPTH};
 }
 
 static bool stacks_read(struct ca_table *table, struct ca_error **ret_error)

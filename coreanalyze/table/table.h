@@ -54,6 +54,7 @@ struct ca_coverage {
     uint64_t rejected;      /* records whose checks failed */
     uint64_t missing_bytes; /* of tables that the source does not have */
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
+    bool disagree;          /* records and counters contradict each other: totals may be wrong */
 };
 
 /* The counters of one stack, of all threads together. */
@@ -72,7 +73,7 @@ struct ca_table {
     struct tm_frame *frames; /* index = frame id; [0] is unused */
     size_t frame_count;
     struct tm_stack
-        *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
+        *stacks; /* index = stack id; a record that failed its check, or has none (0), has depth 0 and flag BROKEN */
     size_t stack_count;
     struct ca_stack_stats *stats; /* index = stack id; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;

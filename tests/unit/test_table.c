@@ -98,6 +98,7 @@ static void assert_agreement(size_t count, uint64_t size)
     ck_assert_uint_eq(total_of(&blocks), size);
     ck_assert_uint_eq(table->current, size);
     ck_assert_uint_eq(table->coverage.blocks, count);
+    ck_assert(!table->coverage.disagree);
     struct ca_stack_weight *weights;
     ck_assert(ca_table_weigh(table, UINT32_MAX, &weights, NULL));
     uint64_t weighed_count = 0, weighed_size = 0;
@@ -245,6 +246,7 @@ END_TEST
 START_TEST(blocks_of_another_generation_are_void)
 {
     image->root->generation = 2;
+    image->root->peak = 0;
     image_set_live(image, 0x5000, 11, 2); /* the only one after the clear */
     slot(0)->operations[0].generation = 1;
     struct tm_operation *operation = &slot(1)->operations[0];
