@@ -7,9 +7,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { KEPT = 1 << 16, TRACES = 100000 };
+
 struct written {
     size_t bytes[3]; /* by stream */
     const char *command;
+    char answer[KEPT]; /* its end */
+    size_t answer_size;
 };
 
 /* A control character: C0 and DEL, or C1 as UTF-8 has it. */
@@ -25,6 +29,10 @@ static void write_checked(void *context, int stream, const char *bytes, size_t s
 {
     struct written *written = context;
     written->bytes[stream == 2 ? 2 : 1] += size;
+    if (stream == 1 && size < KEPT - written->answer_size) {
+        memcpy(written->answer + written->answer_size, bytes, size);
+        written->answer_size += size;
+    }
     for (size_t i = 0; i < size; i++) {
         if (acts_on_terminal((const unsigned char *)bytes, size, i)) {
             fprintf(stderr, "%s writes byte 0x%02x on stream %d\n", written->command, (unsigned char)bytes[i],
@@ -34,13 +42,27 @@ static void write_checked(void *context, int stream, const char *bytes, size_t s
     }
 }
 
-static void run(struct ca_target *target, const char *const *words)
+/* Blocks that there are, if the answer says it. */
+static unsigned long long count_of(struct written *written)
+{
+    unsigned long long count = 0;
+    written->answer[written->answer_size] = '\0';
+    const char *total = strstr(written->answer, "\n \"total\": {\"size\": ");
+    const char *found = total ? strstr(total, "\"count\": ") : NULL;
+    if (found) {
+        sscanf(found, "\"count\": %llu", &count);
+    }
+    return count;
+}
+
+static unsigned long long run(struct ca_target *target, const char *const *words)
 {
     int count = 0;
     while (words[count]) {
         count++;
     }
-    struct written written = {.command = words[0]};
+    static struct written written;
+    written = (struct written){.command = words[0]};
     struct ca_output output = {.context = &written, .write = write_checked};
     enum ca_status status = ca_command_run(target, count, words, &output);
     bool known = status == CA_COMPLETE || status == CA_PARTIAL || status == CA_NOTHING;
@@ -52,6 +74,7 @@ static void run(struct ca_target *target, const char *const *words)
                 written.bytes[1], written.bytes[2]);
         abort();
     }
+    return count_of(&written);
 }
 
 void fuzz_commands(struct ca_target *target)
@@ -59,14 +82,21 @@ void fuzz_commands(struct ca_target *target)
     static const char *const lines[][8] = {
         {"top", "--no-source", "-n", "0", "--by", "traceback", NULL},
         {"top", "--no-source", "--value", "peak", "--format", "json", NULL},
+        {"top", "--no-source", "-n", "1", "--format", "json", NULL}, /* how many blocks there are */
         {"traces", "--no-source", "--format", "json", NULL},
         {"traces", "--no-source", "--format", "csv", "--no-skip", NULL},
         {"traces", "--format", "folded", NULL},
         {"info", NULL},
         {"report", "--no-source", NULL},
     };
+    unsigned long long blocks = 0;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        run(target, lines[i]);
+        /* A few bytes of a snapshot file stand for as many blocks as they say, each of which is a line of
+         * traces. */
+        if (blocks < TRACES || strcmp(lines[i][0], "traces") != 0) {
+            unsigned long long count = run(target, lines[i]);
+            blocks = strcmp(lines[i][0], "top") == 0 ? count : blocks;
+        }
     }
 }
 
