@@ -84,6 +84,19 @@ static bool modules_read(struct ca_table *table, struct ca_error **ret_error)
 
 /* ------------------------------------------------------------------------------------------ frames */
 
+/* Code lies in its module. A return address may be the first behind it: the call is what counts. */
+static bool frame_is_plausible(const struct ca_table *table, const struct tm_frame *frame)
+{
+    if (frame->module >= table->module_count) {
+        return false;
+    }
+    const struct ca_module *module = &table->modules[frame->module];
+    uint64_t address = frame->word & TM_FRAME_ADDRESS_MASK, kind = frame->word >> TM_FRAME_KIND_SHIFT;
+    uint64_t call = kind == TM_FRAME_RETURN ? address - 1 : address;
+    bool is_address = kind == TM_FRAME_RETURN || kind == TM_FRAME_INTERRUPTED;
+    return module->start == 0 || frame->word == 0 || !is_address || (call >= module->start && call < module->end);
+}
+
 static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *frames;
@@ -94,7 +107,7 @@ static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
     table->frames = frames;
     memset(&table->frames[0], 0, sizeof(table->frames[0]));
     for (size_t i = 1; i < table->frame_count; i++) {
-        if (table->frames[i].module >= table->module_count) {
+        if (!frame_is_plausible(table, &table->frames[i])) {
             table->frames[i].module = 0;
             table->coverage.rejected++;
         }

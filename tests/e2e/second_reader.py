@@ -428,11 +428,9 @@ class Image:
         for region in self.regions.get(KIND_WIDE, []):
             for _, data in region.elements():
                 entry = self.layout.decode(WIDE, data)
-                if entry["state"] >> 8 != self.generation:
-                    continue
                 block = Block(entry["domain"], entry["address"], entry["size"], entry["stack"], entry["thread"], entry["time"],
                               entry["order"])
-                if entry["state"] & 0xFF == 2:
+                if entry["state"] & 0xFF == 2 and entry["state"] >> 8 == self.generation:
                     if (block.domain, block.address) in live:
                         self.bad.append(f"two records of {block.address:#x} in domain {block.domain}")
                     live[block.domain, block.address] = block
