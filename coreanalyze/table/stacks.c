@@ -29,12 +29,14 @@ bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **re
 
 /* ----------------------------------------------------------------------------------------- modules */
 
-/* NULL only when out of memory; "" when the bytes are not there. */
-static char *path_copy(const struct tm_module *module, const char *strings, size_t string_size)
+/* NULL only when out of memory; "" when the bytes are not there, which nothing but a cut core explains. */
+static char *path_copy(struct ca_table *table, const struct tm_module *module, const char *strings,
+                       size_t string_size)
 {
     size_t length = module->path_length;
     if (length > PATH_LENGTH_MAX || module->path > string_size || length > string_size - module->path) {
         length = 0;
+        table->coverage.rejected += table->coverage.missing_bytes == 0;
     }
     return strndup(length ? strings + module->path : "", length);
 }
@@ -55,7 +57,7 @@ static bool module_copy(struct ca_table *table, const struct tm_module *from, co
     module->unloaded_time = from->unloaded_time;
     module->build_id_length = from->build_id_length;
     memcpy(module->build_id, from->build_id, sizeof(module->build_id));
-    module->path = path_copy(from, strings, string_size);
+    module->path = path_copy(table, from, strings, string_size);
     return module->path;
 }
 
