@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { KEPT = 1 << 16, TRACES = 100000 };
+enum { KEPT = 1 << 16, TRACES = 10000 };
 
 struct written {
     size_t bytes[3]; /* by stream */
