@@ -306,7 +306,8 @@ def _piece(image, address, size):
 
 
 def _words(image, address, count):
-    return array.array("Q", _piece(image, address, 8 * count)[:8 * count] [:len(_piece(image, address, 8 * count)) // 8 * 8])
+    data = _piece(image, address, 8 * count)
+    return array.array("Q", data[:len(data) // 8 * 8])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -423,20 +424,21 @@ class Image:
         return Block(0, address, word & IN_WIDE, word >> 36 & 0x7FFFFFF, detail["thread"], detail["time"], detail["order"])
 
     def read_wide(self):
-        """{(domain, address): (state, Block)} of what is live or busy in this generation."""
-        live, busy = {}, []
+        """{(domain, address): Block} of what is live in this generation; the busy and the dead ones."""
+        live, busy, dead = {}, [], []
         for region in self.regions.get(KIND_WIDE, []):
             for _, data in region.elements():
                 entry = self.layout.decode(WIDE, data)
                 block = Block(entry["domain"], entry["address"], entry["size"], entry["stack"], entry["thread"], entry["time"],
                               entry["order"])
-                if entry["state"] & 0xFF == 2 and entry["state"] >> 8 == self.generation:
+                state = entry["state"] & 0xFF
+                if state == 2 and entry["state"] >> 8 == self.generation:
                     if (block.domain, block.address) in live:
                         self.bad.append(f"two records of {block.address:#x} in domain {block.domain}")
                     live[block.domain, block.address] = block
-                elif entry["state"] & 0xFF == 1:
-                    busy.append(block)
-        return live, busy
+                elif state in (1, 3):
+                    (busy if state == 1 else dead).append(block)
+        return live, busy, dead
 
     def word_at(self, address):
         """The live word of an address of domain 0, valid or not; 0 when there is none."""
@@ -567,8 +569,8 @@ def stack_check(record, own):
 class Settlement:
     """Decides each operation in flight, and adds or leaves out its block."""
 
-    def __init__(self, image, live, wide, busy):
-        self.image, self.live, self.wide, self.busy = image, live, wide, busy
+    def __init__(self, image, live, wide, busy, dead):
+        self.image, self.live, self.wide, self.busy, self.dead = image, live, wide, busy, dead
         self.rules = {ALLOCATE: self.allocate, FREE: self.free, REALLOCATE: self.reallocate, TRACK: self.track, UNTRACK: self.untrack}
 
     def record(self, domain, address):
@@ -620,11 +622,20 @@ class Settlement:
             if self.image.word_at(old) in (0, operation["entry"]):
                 self.put(self.entry_block(operation))
         else:
-            for block in self.busy:
-                same = (block.domain, block.address) == (domain, old)
-                if same and (block.size, block.stack) != (operation["size"], operation["stack"]):
-                    self.put(block)
+            for block in self.held(self.busy, operation):
+                self.put(block)
         return False
+
+    def held(self, blocks, operation):
+        """Of these WIDE entries those that a realloc has in its hands: not its own new one."""
+        return [block for block in blocks if (block.domain, block.address) == (operation["domain"], operation["address"]) and
+                (block.size, block.stack) != (operation["size"], operation["stack"])]
+
+    def size_of_old(self, operation):
+        """Of the block that a realloc, shown as done, has freed."""
+        if operation["entry"]:
+            return operation["entry"] & IN_WIDE
+        return next((block.size for block in self.held([*self.busy, *self.dead], operation)), 0)
 
     def track(self, operation):
         there = self.record(operation["domain"], operation["address"])
@@ -645,14 +656,14 @@ class Settlement:
 COUNTERS = ("allocated_count", "allocated_size", "freed_count", "freed_size")
 
 
-def operation_counters(operation, after):
-    """The four counters of one operation slot."""
+def operation_counters(operation, after, size_of_old):
+    """The four counters of one operation slot; size_of_old(operation) is what a realloc frees."""
     if operation["code"] == 0 or operation["flags"] & DONE:
         return tuple(operation[name] for name in COUNTERS)
     counters = list(struct.unpack("<4Q", operation["before"]))
     if after:
         code, size = operation["code"], operation["size"]
-        gone = operation["entry"] & IN_WIDE if code == REALLOCATE and operation["entry"] else size
+        gone = size_of_old(operation) if code == REALLOCATE else size
         if code in (ALLOCATE, REALLOCATE, TRACK):
             counters[0] += 1
             counters[1] += size
@@ -665,7 +676,7 @@ def operation_counters(operation, after):
     return tuple(counters)
 
 
-def _add_up(image, threads, afters):
+def _add_up(image, threads, afters, size_of_old):
     totals = image.totals
     sums = [0, 0, 0, 0]
     totals.dropped_count, totals.dropped_size = image.root["dropped_count"], image.root["dropped_size"]
@@ -674,7 +685,7 @@ def _add_up(image, threads, afters):
         totals.dropped_size += slot["dropped_size"]
         for level, operation in enumerate(operations):
             if operation["generation"] == image.generation:
-                counters = operation_counters(operation, afters.get((slot["slot"], level), False))
+                counters = operation_counters(operation, afters.get((slot["slot"], level), False), size_of_old)
                 sums = [a + b for a, b in zip(sums, counters)]
     totals.allocated_count, totals.allocated_size = sums[0] & MASK, sums[1] & MASK
     totals.blocks, totals.current = sums[0] - sums[2] & MASK, sums[1] - sums[3] & MASK
@@ -690,8 +701,8 @@ def read(memory):
         return image
     threads = image.read_threads()
     live = image.read_live()
-    wide, busy = image.read_wide()
-    settlement = Settlement(image, live, wide, busy)
+    wide, busy, dead = image.read_wide()
+    settlement = Settlement(image, live, wide, busy, dead)
     afters = {}
     for slot, operations in threads:
         for level, operation in enumerate(operations):
@@ -699,7 +710,7 @@ def read(memory):
                 after = afters[slot["slot"], level] = settlement.settle(operation)
                 image.flights.append(Flight(slot["tid"], level, operation, after))
     image.blocks = sorted([*live.values(), *wide.values()], key=lambda block: (block.domain, block.address))
-    _add_up(image, threads, afters)
+    _add_up(image, threads, afters, settlement.size_of_old)
     return image
 
 
