@@ -332,6 +332,37 @@ START_TEST(blocks_of_another_generation_are_void)
 }
 END_TEST
 
+/* What stands there twice is not the same twice. */
+START_TEST(contradictions)
+{
+    read_table();
+    ck_assert(!table->coverage.disagree);
+    switch (_i) {
+    case 0:
+        image->root->peak = 2 * EXAMPLE_SIZE + 1; /* more than was allocated */
+        break;
+    case 1:
+        image->root->generation = 3; /* all is void, but for a peak of something */
+        break;
+    case 2:
+        slot(1)->operations[2].generation = 2; /* has not begun */
+        break;
+    case 3:
+        slot(0)->operations[0].freed_count--;
+        break;
+    case 4:
+        slot(0)->operations[0].freed_size--;
+        break;
+    default:
+        image_set_live(image, 0x1000, 101, 2);
+        break;
+    }
+    read_table();
+    all_blocks();
+    ck_assert(table->coverage.disagree);
+}
+END_TEST
+
 START_TEST(stopped_has_no_traces)
 {
     image->root->state = TM_STATE_STOPPED;
@@ -1277,6 +1308,7 @@ int main(void)
     tcase_add_test(cases, walk_stops_when_told);
     tcase_add_test(cases, detail);
     tcase_add_test(cases, blocks_of_another_generation_are_void);
+    tcase_add_loop_test(cases, contradictions, 0, 6);
     tcase_add_test(cases, stopped_has_no_traces);
     tcase_add_test(cases, requests_show_at_once);
     tcase_add_test(cases, peak_is_never_below_current);
