@@ -39,8 +39,8 @@ STRUCTURES = {
        "freed_size before",
     5: "start end bias loaded_time unloaded_time path path_length build_id_length flags build_id reserved",
     6: "word module flags",
-    7: "check frames parent own shared total_nframe flags reserved",
-    8: "live_count live_size total_count total_size peak_count peak_size peak_epoch generation",
+    7: "check frames parent own shared total_nframe flags omitted reserved",
+    8: "stack generation allocated_count allocated_size freed_count freed_size peak_count peak_size peak_epoch",
     9: "word time order thread reserved",
     10: "state address size domain stack time order thread reserved reserved2",
     11: "order address size allocated_time freed_time allocated_thread freed_thread allocated_stack freed_stack domain reserved",
@@ -356,6 +356,7 @@ class Image:
         self.blocks = []
         self.flights = []
         self.totals = Totals()
+        self.counters = {}  # of each stack, with the feature STATS
         self.regions = {}
         self.modules = {}
         self._stacks = {}
@@ -484,9 +485,10 @@ class Image:
         inherited = []
         if record["parent"] and record["shared"]:
             parent = self.stack(record["parent"]) if record["parent"] < number else None
-            if parent is None or len(parent[1]) < record["shared"]:
+            if parent is None or len(parent[1]) < record["shared"] + record["omitted"]:
                 return None
-            inherited = parent[1][len(parent[1]) - record["shared"]:]
+            end = len(parent[1]) - record["omitted"]
+            inherited = parent[1][end - record["shared"]:end]
         return record, own + inherited
 
     def _own_frames(self, record):
@@ -558,7 +560,7 @@ class Image:
 def stack_check(record, own):
     """The hash of a stack's record."""
     check = 2166136261
-    for word in (record["parent"], record["shared"], record["total_nframe"], record["flags"], *own):
+    for word in (record["parent"], record["shared"], record["omitted"], record["total_nframe"], record["flags"], *own):
         for byte in word.to_bytes(4, "little"):
             check = (check ^ byte) * 16777619 % 2 ** 32
     return check or 1
@@ -692,6 +694,40 @@ def _add_up(image, threads, afters, size_of_old):
     totals.peak = totals.current if image.root["request"] == 4 else max(image.root["peak"], totals.current)
 
 
+# --------------------------------------------------------------------------------------------- counters per stack
+
+@dataclasses.dataclass
+class Counters:
+    """Of one stack: blocks and bytes."""
+
+    live: tuple = (0, 0)
+    total: tuple = (0, 0)
+    peak: tuple = (0, 0)
+
+
+def _plus(left, right):
+    return left[0] + right[0] & MASK, left[1] + right[1] & MASK
+
+
+def read_counters(image):
+    """{stack id: Counters}: the records of all threads added up. Stacks of operations in flight may or may not contain these."""
+    counters = {}
+    peak_is_now = image.totals.current > image.root["peak"] or image.root["request"] == 4
+    for region in image.regions.get(KIND_STATS, []) if image.has(STATS_KEPT) else []:
+        for _, data in region.elements():
+            record = image.layout.decode(STATS, data)
+            if record["stack"] == 0 or record["generation"] != image.generation & 0xFFFFFFFF:
+                continue
+            allocated = record["allocated_count"], record["allocated_size"]
+            live = allocated[0] - record["freed_count"] & MASK, allocated[1] - record["freed_size"] & MASK
+            own_peak = not peak_is_now and record["peak_epoch"] == image.root["peak_epoch"]
+            found = counters.setdefault(record["stack"], Counters())
+            found.live = _plus(found.live, live)
+            found.total = _plus(found.total, allocated)
+            found.peak = _plus(found.peak, (record["peak_count"], record["peak_size"]) if own_peak else live)
+    return counters
+
+
 # ---------------------------------------------------------------------------------------------------- the whole
 
 def read(memory):
@@ -711,6 +747,7 @@ def read(memory):
                 image.flights.append(Flight(slot["tid"], level, operation, after))
     image.blocks = sorted([*live.values(), *wide.values()], key=lambda block: (block.domain, block.address))
     _add_up(image, threads, afters, settlement.size_of_old)
+    image.counters = read_counters(image)
     return image
 
 

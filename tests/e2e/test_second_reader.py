@@ -114,6 +114,51 @@ def test_totals_and_state(pair, tmp_path):
         (image.totals.dropped_count, image.totals.dropped_size)
 
 
+def grouped(image, sums):
+    """{traceback: (count, size)} of {stack id: (count, size)}; one traceback may have several ids."""
+    groups = collections.Counter(), collections.Counter()
+    for stack, (count, size) in sums.items():
+        traceback = tuple(second_traceback(image, stack))
+        groups[0][traceback] += count
+        groups[1][traceback] += size
+    return {traceback: (groups[0][traceback], groups[1][traceback]) for traceback in groups[0] if groups[0][traceback]}
+
+
+def engine_groups(core, tmp_path, value):
+    """The same of the engine's statistics."""
+    answer = engine("top", core, tmp_path, "-n", "0", "--by", "traceback", "--no-skip", "--value", value)
+    return {tuple(frame_of(frame["filename"]) for frame in item["traceback"]): (item["count"], item["size"])
+            for item in answer["statistics"] if item["count"]}, answer["total"]
+
+
+def test_live_by_stack(pair, tmp_path):
+    """What each stack holds: by the blocks, by the counters, by the engine."""
+    _, core, image = pair
+    by_blocks = {}
+    for block in image.blocks:
+        count, size = by_blocks.get(block.stack, (0, 0))
+        by_blocks[block.stack] = count + 1, size + block.size
+    groups, total = engine_groups(core, tmp_path, "live")
+    assert groups == grouped(image, by_blocks)
+    assert (total["count"], total["size"]) == (image.totals.blocks, image.totals.current)
+    if image.counters and not image.flights:
+        assert {stack: counters.live for stack, counters in image.counters.items() if counters.live != (0, 0)} == by_blocks
+
+
+@pytest.mark.parametrize("value", ["total", "peak"])
+def test_counters_by_stack(pair, tmp_path, value):
+    case, core, image = pair
+    if case in ("without-stats", "stopped"):
+        assert not image.counters
+        return
+    groups, total = engine_groups(core, tmp_path, value)
+    if not image.flights:  # else a counter may or may not contain the operation
+        assert groups == grouped(image, {stack: getattr(counters, value) for stack, counters in image.counters.items()})
+        assert total["count"] == sum(count for count, _ in groups.values())
+    if value == "total" and not image.flights:
+        assert (total["count"], total["size"]) == (image.totals.allocated_count, image.totals.allocated_size)
+
+
 def test_modules(pair, tmp_path):
     _, core, image = pair
     modules = [(module["path"], module["start"], module["end"], module["build_id"], module["unloaded"])
