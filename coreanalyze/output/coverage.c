@@ -81,7 +81,9 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
         ca_text_add(text, ", truncated core, tables complete");
     }
     if (coverage->disagree) {
-        ca_text_add(text, ", TOTALS DISAGREE: records or counters were overwritten, sizes may be wrong");
+        ca_text_add(
+            text,
+            ", TOTALS DISAGREE: records or counters are incomplete or were overwritten, sizes may be wrong");
     }
     ca_text_add(text, "\n");
 }

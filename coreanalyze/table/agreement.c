@@ -28,6 +28,49 @@ void ca_agreement_check_scan(struct ca_table *table, uint64_t blocks, uint64_t s
     }
 }
 
+void ca_agreement_check_stacks(struct ca_table *table, const struct ca_stack_weight *weights)
+{
+    for (size_t i = 0; is_expected(table) && i < table->stack_count; i++) {
+        if (weights[i].count != table->stats[i].live_count || weights[i].size != table->stats[i].live_size) {
+            table->coverage.disagree = true;
+            return;
+        }
+    }
+}
+
+/* The peak's composition is exact while one thread allocates. A fork's child has its parent's, of which it
+ * does not know that. */
+static bool peak_adds_up(const struct ca_table *table)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < table->stack_count; i++) {
+        size += table->stats[i].peak_size;
+    }
+    return table->root.fold_bytes != 0 || table->root.features & TM_FEATURE_INHERITED || size == table->peak;
+}
+
+void ca_agreement_check_counters(struct ca_table *table)
+{
+    const struct ca_table_private *internal = table->internal;
+    uint64_t count = 0, size = 0;
+    for (size_t i = 0; i < internal->thread_count; i++) {
+        for (size_t level = 0; level < TM_OPERATION_LEVELS; level++) {
+            const struct tm_operation *operation = &internal->threads[i].operations[level];
+            bool counts = operation->generation == table->root.generation;
+            count += counts ? operation->allocated_count : 0;
+            size += counts ? operation->allocated_size : 0;
+        }
+    }
+    for (size_t i = 0; i < table->stack_count; i++) {
+        count -= table->stats[i].total_count;
+        size -= table->stats[i].total_size;
+    }
+    bool whole = ca_table_has_counters(table) && count == 0 && size == 0 && peak_adds_up(table);
+    if (is_expected(table) && !internal->busy && !whole) {
+        table->coverage.disagree = true;
+    }
+}
+
 /* Bytes that were ever allocated in this generation, at least as many as were; UINT64_MAX where counters
  * cannot be right. */
 static uint64_t allocated_at_most(const struct ca_table *table, uint64_t generation)

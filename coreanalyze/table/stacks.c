@@ -96,7 +96,8 @@ static bool frame_is_plausible(const struct ca_table *table, const struct tm_fra
     uint64_t address = frame->word & TM_FRAME_ADDRESS_MASK, kind = frame->word >> TM_FRAME_KIND_SHIFT;
     uint64_t call = kind == TM_FRAME_RETURN ? address - 1 : address;
     bool is_address = kind == TM_FRAME_RETURN || kind == TM_FRAME_INTERRUPTED;
-    return module->start == 0 || frame->word == 0 || !is_address || (call >= module->start && call < module->end);
+    return module->start == 0 || frame->word == 0 || !is_address ||
+           (call >= module->start && call < module->end);
 }
 
 static bool frames_read(struct ca_table *table, struct ca_error **ret_error)

@@ -584,6 +584,8 @@ static void add_example_stats(struct image *image)
         stats->allocated_size += 2 * example_blocks[i].size;
         stats->freed_count++;
         stats->freed_size += example_blocks[i].size;
+        stats->peak_count += 2;
+        stats->peak_size += 2 * example_blocks[i].size;
     }
 }
 
