@@ -165,6 +165,31 @@ $(UNIT): $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_HELPERS) $(OBJ)/eng
 .PHONY: unit
 unit: $(UNIT) ## build the unit tests into build/tests/unit/
 
+# Fuzz targets, each a tests/fuzz/*.c with LLVMFuzzerTestOneInput: clang's, in a tree of their own, with coverage in the engine.
+FUZZ_TARGETS := table core snapshot
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = CC=clang SANITIZER=address,undefined,fuzzer-no-link OPT='-O1 -g' BUILD='$(BUILD)/fuzz'
+FUZZ_LINK := -fsanitize=address,undefined,fuzzer
+
+$(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/%): $(BUILD)/tests/fuzz/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/commands.o $(OBJ)/engine.a
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(FUZZ_LINK) $(LDFLAGS) -o $@ $^ $(ENGINE_LIBS)
+
+$(BUILD)/tests/fuzz/images: $(OBJ)/tests/fuzz/images.o $(OBJ)/tests/unit/image.o $(OBJ)/engine.a
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $^ $(ENGINE_LIBS)
+
+.PHONY: fuzz-targets fuzz
+fuzz-targets:
+	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) $(FUZZ_TARGETS:%='$(BUILD)/fuzz/tests/fuzz/%')
+
+.PHONY: fuzz-seeds
+fuzz-seeds: $(BUILD)/tests/fuzz/images $(BIN)/coreanalyze ## make the seeds in tests/fuzz/corpus/ anew
+	@tests/fuzz/seeds $^
+
+fuzz: fuzz-targets ## FUZZ_SECONDS=N (60) of libFuzzer on each reader: tables, cores, snapshot files
+	@tests/fuzz/run --seconds $(FUZZ_SECONDS) '$(BUILD)/fuzz/tests/fuzz'
+
 .PHONY: check
 check: ## run all tests: gcc, clang, and the engine under ASan and UBSan
 	@.ci/deps

@@ -126,12 +126,16 @@ static bool info_read(struct info *info, struct ca_target *target, struct ca_err
     return true;
 }
 
-/* Looks one address up, so that the module's symbols are looked for. */
-static enum ca_module_symbols module_symbols(const struct info *info, uint32_t module)
+/* Looks one address of each module up, so that its symbols are looked for. */
+static bool modules_look_up(const struct info *info, struct ca_error **ret_error)
 {
-    size_t count;
-    ca_symbolizer_find(info->symbolizer, module, info->table->modules[module].start, 0, &count);
-    return ca_symbolizer_status(info->symbolizer, module);
+    for (uint32_t i = 1; i < info->table->module_count; i++) {
+        size_t count;
+        if (!ca_symbolizer_find(info->symbolizer, i, info->table->modules[i].start, 0, &count)) {
+            return ca_fail_memory(ret_error);
+        }
+    }
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------------------- text */
@@ -241,7 +245,8 @@ static void add_modules(struct ca_text *text, const struct info *info)
         ca_text_printf(text, "  0x%" PRIx64 "-0x%" PRIx64 " ", module->start, module->end);
         ca_text_add_name(text, module->path[0] ? module->path : "<unknown>");
         ca_text_printf(text, ", build-id %s, symbols: %s%s\n", build_id,
-                       symbols_word(module_symbols(info, i)), module->unloaded_time ? ", UNLOADED" : "");
+                       symbols_word(ca_symbolizer_status(info->symbolizer, i)),
+                       module->unloaded_time ? ", UNLOADED" : "");
     }
 }
 
@@ -361,7 +366,7 @@ static void write_modules(struct ca_json *json, const struct info *info)
         ca_json_address(json, "end", module->end);
         ca_json_string(json, "build_id", module->build_id_length ? build_id : NULL);
         ca_json_boolean(json, "unloaded", module->unloaded_time != 0);
-        ca_json_string(json, "symbols", symbols_word(module_symbols(info, i)));
+        ca_json_string(json, "symbols", symbols_word(ca_symbolizer_status(info->symbolizer, i)));
         ca_json_object_close(json);
     }
     ca_json_array_close(json);
@@ -386,7 +391,7 @@ static void write_json(const struct info *info, struct ca_sink *sink)
 bool ca_run_info(struct ca_run *run, struct ca_error **ret_error)
 {
     struct info info = {0};
-    bool done = info_read(&info, run->targets[0], ret_error);
+    bool done = info_read(&info, run->targets[0], ret_error) && modules_look_up(&info, ret_error);
     if (done && run->options.format == CA_FORMAT_JSON) {
         write_json(&info, &run->sink);
     } else if (done) {

@@ -80,6 +80,11 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
     } else if (coverage->truncated) {
         ca_text_add(text, ", truncated core, tables complete");
     }
+    if (coverage->disagree) {
+        ca_text_add(
+            text,
+            ", TOTALS DISAGREE: records or counters are incomplete or were overwritten, sizes may be wrong");
+    }
     ca_text_add(text, "\n");
 }
 
@@ -94,6 +99,7 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
     ca_json_boolean(json, "truncated", coverage->truncated);
     ca_json_unsigned(json, "missing_bytes", coverage->missing_bytes);
     ca_json_unsigned(json, "rejected", coverage->rejected);
+    ca_json_boolean(json, "disagree", coverage->disagree);
     ca_json_unsigned(json, "sample_bytes", coverage->sample_bytes);
     ca_json_object_close(json);
 }
@@ -101,6 +107,6 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
 bool ca_coverage_is_complete(const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
-    return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !ambiguous(table) &&
-           !has_failed(table);
+    return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !coverage->disagree &&
+           !ambiguous(table) && !has_failed(table);
 }

@@ -67,8 +67,7 @@ static void add_escaped(struct ca_text *text, const char *string)
     while (string < end) {
         const char *start = string;
         uint32_t code_point = ca_utf8_next(&string, end);
-        bool surrogate = (code_point & 0xfffff800) == 0xd800;
-        if (code_point >= 0x20 && code_point != '"' && code_point != '\\' && !surrogate) {
+        if (!ca_text_is_dangerous(code_point) && code_point != '"' && code_point != '\\') {
             continue;
         }
         ca_text_add_bytes(text, clean, (size_t)(start - clean));

@@ -5,7 +5,7 @@
  * failed one by one, gave broken JSON). Running out of memory here is text->failed.
  *
  * Bytes of a name that are no UTF-8 are written as the escape of a lone surrogate, \udc80..\udcff: Python's
- * json.loads and os.fsencode give the bytes back. */
+ * json.loads and os.fsencode give the bytes back. What a terminal acts on (ca_text_is_dangerous) is escaped, too. */
 #ifndef CA_OUTPUT_JSON_H
 #define CA_OUTPUT_JSON_H
 

@@ -320,6 +320,11 @@ static uint32_t add_traceback(struct decoder *decoder, size_t count, uint32_t to
 {
     struct ca_loaded *loaded = decoder->loaded;
     size_t first = loaded->traceback_location_count - count;
+    /* No file need have a location; an array without elements is compared and hashed all the same. */
+    if (!CA_GROW(loaded->traceback_locations, loaded->traceback_locations_capacity, 1)) {
+        ca_fail_memory(decoder->ret_error);
+        return UINT32_MAX;
+    }
     struct traceback_key key = {loaded->traceback_locations + first, (uint32_t)count, total};
     uint32_t hash = key_hash(&key);
     uint32_t found = ca_index_find(&decoder->traceback_index, &traceback_type, loaded, &key, hash);
@@ -478,16 +483,18 @@ static void decode_comment(struct decoder *decoder, int64_t string)
     memcpy(line, entry->data, size);
     line[size] = '\0';
     struct ca_coverage *coverage = &decoder->snapshot->coverage;
-    int truncated = 0;
+    int truncated = 0, disagree = 0;
     if (sscanf(line, "tm: traceback_limit=%" SCNu32, &decoder->snapshot->limit) == 1) {
         return;
     }
     sscanf(line,
            "tm: coverage blocks=%" SCNu64 " dropped=%" SCNu64 " dropped_size=%" SCNu64 " in_flight=%" SCNu64
-           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d",
+           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d"
+           " disagree=%d",
            &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight,
-           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated);
+           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated, &disagree);
     coverage->truncated = coverage->truncated || truncated != 0;
+    coverage->disagree = coverage->disagree || disagree != 0;
 }
 
 static bool decode_comments(struct decoder *decoder)

@@ -635,6 +635,7 @@ static void add_comments(struct encoder *encoder)
              " sample_bytes=%" PRIu64 " rejected=%" PRIu64 " missing_bytes=%" PRIu64 " truncated=%d",
              coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight,
              coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated);
+    strcat(lines[2], coverage->disagree ? " disagree=1" : "");
     Pprof__Profile *profile = &encoder->profile;
     profile->comment = ca_arena_add(&encoder->arena, 3 * sizeof *profile->comment);
     if (!profile->comment) {

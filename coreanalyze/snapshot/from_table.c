@@ -420,6 +420,7 @@ static bool weigh_counters(struct table_resolver *resolver, enum ca_value value,
             good = ca_fail_memory(ret_error);
         }
     }
+    ca_agreement_check_counters(table);
     free(domains);
     free(domain_of);
     return good;

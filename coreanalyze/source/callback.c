@@ -104,9 +104,12 @@ static size_t read_cached(struct callback_source *source, uint64_t address, uint
         }
         const struct cached_page *page = *cache_slot(source, start);
         size_t within = (size_t)(at - start);
-        /* No page when memory ran out; one that begins before the readable memory counts as unreadable:
-         * mappings begin at pages. */
-        if (!page || page->valid <= within) {
+        if (!page) { /* no memory for it: done without */
+            size_t got = call_read(source, at, buffer + filled, size - filled);
+            return got == CA_READ_INTERRUPTED ? got : filled + got;
+        }
+        /* One that begins before the readable memory counts as unreadable: mappings begin at pages. */
+        if (page->valid <= within) {
             break;
         }
         size_t step = page->valid - within;

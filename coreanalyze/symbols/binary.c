@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,8 +217,46 @@ static void problem_no_file(struct ca_binary *binary, const struct ca_module *mo
     problem_set(binary, CA_SYMBOLS_NO_FILE, &text);
 }
 
+static uint64_t page_after(uint64_t address)
+{
+    return (address + 4095) & ~UINT64_C(4095);
+}
+
+/* Whether the file's segments take the place that the module had, in pages: what tells another build where
+ * there are no build-ids, and a record of the module that was overwritten. */
+static bool file_fits(Elf *elf, const struct ca_module *module, uint64_t *ret_start, uint64_t *ret_end)
+{
+    size_t count = 0;
+    *ret_start = UINT64_MAX;
+    *ret_end = 0;
+    if (module->start == 0 || elf_getphdrnum(elf, &count) != 0) { /* not known */
+        return true;
+    }
+    for (size_t i = 0; i < count && i <= INT_MAX; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) && header.p_type == PT_LOAD) {
+            uint64_t start = header.p_vaddr & ~UINT64_C(4095), end = header.p_vaddr + header.p_memsz;
+            *ret_start = start < *ret_start ? start : *ret_start;
+            *ret_end = end > *ret_end ? end : *ret_end;
+        }
+    }
+    return *ret_end <= *ret_start || (*ret_start == module->start - module->bias &&
+                                      page_after(*ret_end) == page_after(module->end - module->bias));
+}
+
+static void problem_does_not_fit(struct ca_binary *binary, const struct ca_module *module,
+                                 const char *file_name, uint64_t start, uint64_t end)
+{
+    struct ca_text text = {0};
+    ca_text_printf(&text,
+                   "%s: not used, it would lie at 0x%" PRIx64 "-0x%" PRIx64 " and the process had 0x%" PRIx64
+                   "-0x%" PRIx64 "; try --sysroot or --debug-dir with the files of that build",
+                   file_name, module->bias + start, module->bias + end, module->start, module->end);
+    problem_set(binary, CA_SYMBOLS_WRONG_BUILD_ID, &text);
+}
+
 /* Whether the open file is the module's; else sets status and problem. A side without build-id is taken as it
- * is. */
+ * is, if it fits. */
 static bool file_check(struct ca_binary *binary, const struct ca_module *module, int file,
                        const char *file_name)
 {
@@ -231,8 +271,12 @@ static bool file_check(struct ca_binary *binary, const struct ca_module *module,
         size_t compared = found_size < TM_BUILD_ID_MAX ? found_size : TM_BUILD_ID_MAX;
         good = module->build_id_length == 0 ||
                (compared == module->build_id_length && memcmp(found, module->build_id, compared) == 0);
+        uint64_t start, end;
         if (!good) {
             problem_wrong_build_id(binary, module, file_name, found, found_size);
+        } else if (!file_fits(elf, module, &start, &end)) {
+            problem_does_not_fit(binary, module, file_name, start, end);
+            good = false;
         }
     }
     elf_end(elf);

@@ -158,6 +158,8 @@ struct walk {
     void *context;
     struct ca_block *extra; /* blocks that have no live word, by domain and address */
     size_t extra_count, extra_next;
+    struct ca_stack_weight
+        *weights; /* of each stack, to be compared with the counters; NULL = there are none */
     bool ended;
     bool detail;
 };
@@ -165,7 +167,14 @@ struct walk {
 static bool walk_emit(struct walk *walk, struct ca_block block)
 {
     block.stack = ca_scan_stack(&walk->scan, block.stack);
-    walk->scan.blocks += ca_block_weight(walk->scan.table->root.sample_bytes, block.size);
+    uint64_t times = ca_block_weight(walk->scan.table->root.sample_bytes, block.size);
+    walk->scan.rejected += ca_stack_is_void(walk->scan.table, block.stack);
+    walk->scan.blocks += times;
+    walk->scan.size += times * block.size;
+    if (walk->weights) {
+        walk->weights[block.stack].count += times;
+        walk->weights[block.stack].size += times * block.size;
+    }
     walk->ended = !walk->each(walk->context, &block);
     return !walk->ended;
 }
@@ -237,6 +246,17 @@ static bool walk_collect_extra(struct walk *walk, struct ca_error **ret_error)
     return true;
 }
 
+/* Only where nothing else explains a difference. */
+static bool walk_weigh(struct walk *walk, struct ca_error **ret_error)
+{
+    const struct ca_table *table = walk->scan.table;
+    if (!ca_table_has_counters(table)) {
+        return true;
+    }
+    walk->weights = calloc(table->stack_count, sizeof(*walk->weights));
+    return walk->weights ? true : ca_fail_memory(ret_error);
+}
+
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),
                          void *context, struct ca_error **ret_error)
 {
@@ -246,7 +266,9 @@ bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, con
         .context = context,
         .detail = table->root.features & TM_FEATURE_DETAIL,
     };
-    if (!ca_wide_read(table, ret_error) || !walk_collect_extra(&walk, ret_error)) {
+    if (!ca_wide_read(table, ret_error) || !walk_collect_extra(&walk, ret_error) ||
+        !walk_weigh(&walk, ret_error)) {
+        free(walk.extra);
         return false;
     }
     bool good = ca_live_visit(table, walk_segment, &walk, ret_error);
@@ -256,7 +278,11 @@ bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, con
     free(walk.extra);
     if (good && !walk.ended) {
         ca_scan_finish(&walk.scan);
+        if (walk.weights) {
+            ca_agreement_check_stacks(table, walk.weights);
+        }
     }
+    free(walk.weights);
     return good;
 }
 

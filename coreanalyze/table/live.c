@@ -14,6 +14,7 @@ void ca_scan_finish(const struct ca_scan *scan)
         table->coverage.blocks = scan->blocks;
         table->coverage.rejected += scan->rejected;
         table->internal->scanned = true;
+        ca_agreement_check_scan(table, scan->blocks, scan->size);
     }
 }
 

@@ -60,20 +60,29 @@ bool ca_live_element(struct ca_table *table, uint64_t address, struct tm_live_de
 struct ca_scan {
     struct ca_table *table;
     uint64_t blocks;
+    uint64_t size; /* bytes in them */
     uint64_t rejected;
 };
 
-/* The stack under which a block is counted: "unknown" where there is no record. */
+/* The stack under which a block is counted: "unknown" where there is no record, which a tracer never leaves:
+ * it was not handed out, or nothing is missing and it is not there all the same. */
 static inline uint32_t ca_scan_stack(struct ca_scan *scan, uint32_t stack)
 {
-    if (stack < scan->table->stack_count) {
+    const struct ca_table *table = scan->table;
+    if (stack < table->stack_count) {
         return stack;
     }
-    scan->rejected += stack >= scan->table->internal->stack_limit;
+    scan->rejected += stack >= table->internal->stack_limit || table->coverage.missing_bytes == 0;
     return 1;
 }
 
-/* The first scan of all blocks counts them for the coverage. */
+/* True for a stack that a block names although it was never published. */
+static inline bool ca_stack_is_void(const struct ca_table *table, uint32_t stack)
+{
+    return stack > 1 && table->stacks[stack].check == 0 && table->coverage.missing_bytes == 0;
+}
+
+/* The first scan of all blocks counts them for the coverage, and sees whether the counters agree. */
 void ca_scan_finish(const struct ca_scan *scan);
 
 #endif

@@ -175,7 +175,8 @@ bool ca_region_read(struct ca_source *source, const struct tm_region *header, st
 {
     memset(region, 0, sizeof(*region));
     region->header = *header;
-    if (!header_is_sane(header)) {
+    if (!header_is_sane(header)) { /* kind NONE from here on: nobody computes with its numbers */
+        region->header = (struct tm_region){0};
         (*rejected)++;
         return true;
     }

@@ -29,12 +29,14 @@ bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **re
 
 /* ----------------------------------------------------------------------------------------- modules */
 
-/* NULL only when out of memory; "" when the bytes are not there. */
-static char *path_copy(const struct tm_module *module, const char *strings, size_t string_size)
+/* NULL only when out of memory; "" when the bytes are not there, which nothing but a cut core explains. */
+static char *path_copy(struct ca_table *table, const struct tm_module *module, const char *strings,
+                       size_t string_size)
 {
     size_t length = module->path_length;
     if (length > PATH_LENGTH_MAX || module->path > string_size || length > string_size - module->path) {
         length = 0;
+        table->coverage.rejected += table->coverage.missing_bytes == 0;
     }
     return strndup(length ? strings + module->path : "", length);
 }
@@ -55,7 +57,7 @@ static bool module_copy(struct ca_table *table, const struct tm_module *from, co
     module->unloaded_time = from->unloaded_time;
     module->build_id_length = from->build_id_length;
     memcpy(module->build_id, from->build_id, sizeof(module->build_id));
-    module->path = path_copy(from, strings, string_size);
+    module->path = path_copy(table, from, strings, string_size);
     return module->path;
 }
 
@@ -84,6 +86,20 @@ static bool modules_read(struct ca_table *table, struct ca_error **ret_error)
 
 /* ------------------------------------------------------------------------------------------ frames */
 
+/* Code lies in its module. A return address may be the first behind it: the call is what counts. */
+static bool frame_is_plausible(const struct ca_table *table, const struct tm_frame *frame)
+{
+    if (frame->module >= table->module_count) {
+        return false;
+    }
+    const struct ca_module *module = &table->modules[frame->module];
+    uint64_t address = frame->word & TM_FRAME_ADDRESS_MASK, kind = frame->word >> TM_FRAME_KIND_SHIFT;
+    uint64_t call = kind == TM_FRAME_RETURN ? address - 1 : address;
+    bool is_address = kind == TM_FRAME_RETURN || kind == TM_FRAME_INTERRUPTED;
+    return module->start == 0 || frame->word == 0 || !is_address ||
+           (call >= module->start && call < module->end);
+}
+
 static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *frames;
@@ -94,7 +110,7 @@ static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
     table->frames = frames;
     memset(&table->frames[0], 0, sizeof(table->frames[0]));
     for (size_t i = 1; i < table->frame_count; i++) {
-        if (table->frames[i].module >= table->module_count) {
+        if (!frame_is_plausible(table, &table->frames[i])) {
             table->frames[i].module = 0;
             table->coverage.rejected++;
         }
@@ -152,7 +168,7 @@ static void settle_parent(struct ca_table *table, struct tm_stack *stack)
 }
 
 /* A record that is not published yet is no error, nor is one whose frames the source does not have; both are
- * as unknown as a damaged one. */
+ * as unknown as a damaged one. The former keeps a check of 0. */
 static void stack_check(struct ca_table *table, uint32_t id)
 {
     struct tm_stack *stack = &table->stacks[id];
@@ -161,7 +177,7 @@ static void stack_check(struct ca_table *table, uint32_t id)
         return;
     }
     table->coverage.rejected += stack->check != 0 && table->coverage.missing_bytes == 0;
-    *stack = (struct tm_stack){.flags = TM_STACK_BROKEN | TM_STACK_NO_DEPTH};
+    *stack = (struct tm_stack){.check = stack->check != 0, .flags = TM_STACK_BROKEN | TM_STACK_NO_DEPTH};
 }
 
 static bool stacks_read(struct ca_table *table, struct ca_error **ret_error)

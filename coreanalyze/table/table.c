@@ -241,6 +241,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
         !stats_read(table, ret_error)) {
         return false;
     }
+    ca_agreement_check_root(table);
     if ((table->root.features & TM_FEATURE_DETAIL) &&
         !ca_blocks_newest(table, &table->newest_time, ret_error)) {
         return false;

@@ -60,6 +60,7 @@ struct ca_coverage {
     uint64_t rejected;      /* records whose checks failed */
     uint64_t missing_bytes; /* of tables that the source does not have */
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
+    bool disagree;          /* records and counters contradict each other: sizes may be wrong */
 };
 
 /* The counters of one stack, of all threads together. */
@@ -77,8 +78,8 @@ struct ca_table {
     size_t module_count;
     struct tm_frame *frames; /* index = frame id; [0] is unused */
     size_t frame_count;
-    struct tm_stack
-        *stacks; /* index = stack id; a record that failed its check has depth 0 and flag BROKEN */
+    struct tm_stack *stacks; /* index = stack id; a record that failed its check, or has none (0), has depth 0
+                                and flag BROKEN */
     size_t stack_count;
     struct ca_stack_stats *stats; /* index = stack id; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;
@@ -113,6 +114,9 @@ bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_wei
 /* True when ca_table_weigh needs counters alone, whose number is that of the stacks, and looks at no block of
  * domain 0. */
 bool ca_table_has_counters(const struct ca_table *table);
+/* Compares the counters of the stacks with those of the threads; sets coverage.disagree. For answers that
+ * rest on them alone; the table must have `stats`. */
+void ca_agreement_check_counters(struct ca_table *table);
 /* The innermost live block that `address` lies in, of any domain: from its first byte to its last; of a block
  * of 0 bytes the address itself. *ret_found false: none. */
 bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,

@@ -26,6 +26,7 @@ static void weigh_words(struct weighing *weighing, const uint64_t *words, size_t
         weight->count++;
         weight->size += size;
         weighing->scan.blocks++;
+        weighing->scan.size += size;
     }
 }
 
@@ -51,6 +52,7 @@ static void weigh_samples(struct weighing *weighing, const struct ca_region *reg
             sums->count += weight - 1;
             sums->size += (weight - 1) * size;
             weighing->scan.blocks += weight - 1;
+            weighing->scan.size += (weight - 1) * size;
         }
     }
 }
@@ -94,6 +96,7 @@ static void weigh_blocks(struct weighing *weighing, const struct ca_block *block
             weight->count += times;
             weight->size += times * blocks[i].size;
             weighing->scan.blocks += times;
+            weighing->scan.size += times * blocks[i].size;
         }
     }
 }
@@ -122,6 +125,9 @@ bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_w
     }
     weigh_blocks(&weighing, internal->wide, internal->wide_count, domain);
     weigh_blocks(&weighing, internal->overlay, internal->overlay_count, domain);
+    for (size_t i = 0; i < table->stack_count; i++) {
+        weighing.scan.rejected += ca_stack_is_void(table, (uint32_t)i) ? weighing.weights[i].count : 0;
+    }
     if (domain == UINT32_MAX) {
         ca_scan_finish(&weighing.scan);
     }

@@ -106,7 +106,7 @@ static bool is_escaped_byte(uint32_t c)
     return c >= CA_ESCAPED_BYTE && c <= CA_ESCAPED_BYTE + 0xFF;
 }
 
-static bool is_dangerous(uint32_t c)
+bool ca_text_is_dangerous(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
            (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || is_escaped_byte(c);
@@ -120,7 +120,7 @@ static void add_escaped(struct ca_text *text, const char *bytes, size_t size, bo
     while (bytes < end) {
         const char *at = bytes;
         uint32_t c = ca_utf8_next(&bytes, end);
-        if (!is_dangerous(c) || (keep_tabs && c == '\t')) {
+        if (!ca_text_is_dangerous(c) || (keep_tabs && c == '\t')) {
             continue;
         }
         ca_text_add_bytes(text, clean, (size_t)(at - clean));

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zero-initialise. After a failed allocation `failed` is set and everything added is ignored: check once at
  * the end.
@@ -35,6 +36,8 @@ void ca_text_add_unsigned(struct ca_text *text, unsigned __int128 number);
  * (U+061C, U+200E, U+200F, U+202A..U+202E, U+2066..U+2069). Everything else, backslashes too, stays as it is.
  */
 void ca_text_add_name(struct ca_text *text, const char *name);
+/* The code points that are not written as they are (of ca_utf8_next: bytes that are no UTF-8 among them). */
+bool ca_text_is_dangerous(uint32_t code_point);
 void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size);
 /* The same for a source line: tabs stay. */
 void ca_text_add_line_bytes(struct ca_text *text, const char *line, size_t size);

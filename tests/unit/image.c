@@ -584,6 +584,8 @@ static void add_example_stats(struct image *image)
         stats->allocated_size += 2 * example_blocks[i].size;
         stats->freed_count++;
         stats->freed_size += example_blocks[i].size;
+        stats->peak_count += 2;
+        stats->peak_size += 2 * example_blocks[i].size;
     }
 }
 
@@ -610,7 +612,7 @@ struct image *image_example(const struct image_shape *shape)
             image_set_live(image, block->address, block->size, block->stack);
         }
     }
-    image_count(image, EXAMPLE_BLOCKS + 2, EXAMPLE_SIZE + 1000, 2, 1000);
+    image_count(image, 2 * EXAMPLE_BLOCKS, 2 * EXAMPLE_SIZE, EXAMPLE_BLOCKS, EXAMPLE_SIZE);
     image->root->peak = 2 * EXAMPLE_SIZE;
     if (shape->features & TM_FEATURE_STATS) {
         add_example_stats(image);

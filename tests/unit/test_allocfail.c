@@ -1,14 +1,17 @@
-/* test_allocfail.c: every allocation of statistics, filters, differences and texts fails once; then all from
- * it on. Whatever fails, the call says so, nothing is leaked, and what does not fail is right. */
+/* test_allocfail.c: every allocation of statistics, filters, differences and texts, and of whole commands on
+ * tables, cores and snapshot files, fails once; then all from it on. Whatever fails, the call says so,
+ * nothing is leaked, and what does not fail is right. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "coreanalyze/snapshot/statistics.h"
 #include "coreanalyze/util/text.h"
+#include "image.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -61,6 +64,9 @@ static void *counted(void *block)
     return block;
 }
 
+/* libc's own calls (strdup, asprintf) and those of other libraries come here, too. */
+#pragma GCC visibility push(default)
+
 void *malloc(size_t size)
 {
     return fails() ? NULL : counted(__libc_malloc(size));
@@ -85,6 +91,8 @@ void free(void *block)
     alive -= armed && block != NULL;
     __libc_free(block);
 }
+
+#pragma GCC visibility pop
 
 /* ------------------------------------------------------------------------------------ scenarios */
 
@@ -235,6 +243,55 @@ static bool sources(struct ca_text *result, struct ca_error **ret_error)
     return ok;
 }
 
+/* ------------------------------------------------------------------------------------ commands */
+
+enum { ANSWER = 1 << 16 };
+
+static struct {
+    struct image *image;
+    const char *words[12]; /* the command */
+    bool by_callbacks;     /* on the image's memory; else a word is the path of a file */
+    char answer[ANSWER];
+    size_t answer_size;
+    bool message;
+} command;
+
+static void command_write(void *context, int stream, const char *bytes, size_t size)
+{
+    (void)context;
+    command.message = command.message || stream == 2;
+    if (stream == 1 && size < ANSWER - command.answer_size) {
+        memcpy(command.answer + command.answer_size, bytes, size);
+        command.answer_size += size;
+    }
+}
+
+static bool run_command(struct ca_text *result, struct ca_error **ret_error)
+{
+    struct ca_callbacks callbacks = image_callbacks(command.image);
+    struct ca_target *target = NULL;
+    if (command.by_callbacks) {
+        target = ca_target_create(&callbacks, NULL, ret_error);
+        if (!succeeded(target, ret_error)) {
+            return false;
+        }
+    }
+    int count = 0;
+    while (command.words[count]) {
+        count++;
+    }
+    command.answer_size = 0;
+    command.message = false;
+    const struct ca_output output = {.write = command_write};
+    enum ca_status status = ca_command_run(target, count, command.words, &output);
+    ca_target_destroy(target);
+    bool ok = status == CA_COMPLETE || status == CA_PARTIAL;
+    silent |= !ok && !command.message;
+    ca_text_add(result, ok ? "answer: " : "");
+    ca_text_add_bytes(result, command.answer, ok ? command.answer_size : 0);
+    return ok && !result->failed;
+}
+
 /* ------------------------------------------------------------------------------------ the tests */
 
 struct outcome {
@@ -320,6 +377,81 @@ START_TEST(sources_fail)
 }
 END_TEST
 
+static const char *const command_lines[][10] = {
+    {"top", "-n0", "--by", "traceback", NULL},
+    {"top", "--value", "peak", "--format", "json", "--no-skip", NULL},
+    {"top", "--by", "thread", "--include", "*server*", "--format", "csv", NULL},
+    {"traces", "--format", "json", NULL},
+    {"traces", "--format", "folded", "--min-size", "2", NULL},
+    {"info", "--format", "json", NULL},
+    {"report", NULL},
+};
+enum { COMMAND_LINES = sizeof(command_lines) / sizeof(command_lines[0]) };
+
+static void command_set(const char *const *words, const char *path)
+{
+    int count = 0;
+    for (; words[count]; count++) {
+        command.words[count] = words[count];
+    }
+    command.words[count] = path;
+    command.words[count + 1] = NULL;
+    command.by_callbacks = path == NULL;
+}
+
+/* An operation in flight and a block of a wide entry, so that their code is there, too. */
+static void command_set_up(void)
+{
+    command.image = image_example(&(struct image_shape){.features = TM_FEATURE_DETAIL | TM_FEATURE_STATS});
+    struct tm_operation *operation = &image_thread(command.image, 1, 4712)->operations[0];
+    operation->code = TM_OPERATION_REALLOCATE;
+    operation->address = 0x3000;
+    operation->entry = image_word(command.image, 0x3000, 30, 2);
+    operation->stack = 3;
+    operation->before[0] = 1;
+    operation->before[1] = 30;
+}
+
+START_TEST(commands_on_tables_fail)
+{
+    command_set_up();
+    command_set(command_lines[_i], NULL);
+    fail_each(run_command, false);
+    image_destroy(command.image);
+}
+END_TEST
+
+START_TEST(commands_on_files_fail)
+{
+    command_set_up();
+    uint8_t *bytes;
+    size_t size = image_core(command.image, &bytes);
+    const char *core = image_file(bytes, size);
+    char saved[128];
+    snprintf(saved, sizeof(saved), "%s.tm", core);
+    if (_i < COMMAND_LINES) {
+        command_set(command_lines[_i], core);
+        fail_each(run_command, false);
+    } else if (_i == COMMAND_LINES) {
+        command_set((const char *const[]){"save", core, NULL}, saved);
+        fail_each(run_command, false);
+    } else {
+        command_set((const char *const[]){"save", core, NULL}, saved);
+        struct outcome made_whole = run(run_command, 0, false);
+        ck_assert(made_whole.ok);
+        ca_text_deinit(&made_whole.result);
+        command_set((const char *const[]){"diff", "-n0", core, NULL}, saved);
+        fail_each(run_command, false);
+        command_set((const char *const[]){"traces", "--format", "csv", NULL}, saved);
+        fail_each(run_command, false);
+    }
+    unlink(saved);
+    unlink(core);
+    free(bytes);
+    image_destroy(command.image);
+}
+END_TEST
+
 /* That the failures take effect at all. */
 START_TEST(failures_are_told)
 {
@@ -333,12 +465,15 @@ END_TEST
 int main(void)
 {
     arrays_fill();
+    tzset(); /* keeps what it has allocated */
     Suite *suite = suite_create("allocation failures");
     TCase *cases = tcase_create("each");
     tcase_add_test(cases, statistics_fail);
     tcase_add_test(cases, filters_and_differences_fail);
     tcase_add_test(cases, texts_fail);
     tcase_add_test(cases, sources_fail);
+    tcase_add_loop_test(cases, commands_on_tables_fail, 0, COMMAND_LINES);
+    tcase_add_loop_test(cases, commands_on_files_fail, 0, COMMAND_LINES + 2);
     tcase_add_test(cases, failures_are_told);
     suite_add_tcase(suite, cases);
 

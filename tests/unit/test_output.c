@@ -71,6 +71,9 @@ START_TEST(json_names)
                      "\"gr\xc3\xb6\xc3\x9f"
                      "e\"");
     assert_json_name("\xff/\"\x01\xc3\xb6\x80", "\"\\udcff/\\\"\\u0001\xc3\xb6\\udc80\"");
+    assert_json_name("\x7f\xc2\x9b"
+                     "31m\xe2\x80\xae\xc2\xa0",
+                     "\"\\u007f\\u009b31m\\u202e\xc2\xa0\"");
     assert_json_name("\xed\xa0\x80", "\"\\udced\\udca0\\udc80\""); /* a surrogate is no UTF-8 */
 }
 END_TEST

@@ -98,6 +98,7 @@ static void assert_agreement(size_t count, uint64_t size)
     ck_assert_uint_eq(total_of(&blocks), size);
     ck_assert_uint_eq(table->current, size);
     ck_assert_uint_eq(table->coverage.blocks, count);
+    ck_assert(!table->coverage.disagree);
     struct ca_stack_weight *weights;
     ck_assert(ca_table_weigh(table, UINT32_MAX, &weights, NULL));
     uint64_t weighed_count = 0, weighed_size = 0;
@@ -169,6 +170,80 @@ START_TEST(larger_elements_and_header_of_a_later_minor)
     assert_stack(4, (const uint32_t[]){5, 6, 3}, 3);
     ck_assert_str_eq(table->modules[1].path, "/no/such/dir/server");
     ck_assert_uint_eq(table->stats[2].total_count, 6);
+}
+END_TEST
+
+/* Bytes behind the fields that this reader knows, of one element. */
+static void fill_extra(uint32_t kind, uint64_t index, size_t known)
+{
+    uint8_t *element = image_element(image, kind, index);
+    memset(element + known, 0xaa, image_region(image, kind)->element_size - known);
+}
+
+static void fill_extras(void)
+{
+    fill_extra(TM_REGION_THREADS, 0, sizeof(struct tm_thread));
+    fill_extra(TM_REGION_MODULES, 1, sizeof(struct tm_module));
+    for (uint32_t i = 1; i <= 6; i++) {
+        fill_extra(TM_REGION_FRAMES, i, sizeof(struct tm_frame));
+    }
+    for (uint32_t i = 1; i <= 5; i++) {
+        fill_extra(TM_REGION_STACKS, i, sizeof(struct tm_stack));
+    }
+    uint64_t wide = 0;
+    for (size_t i = 0; i < EXAMPLE_BLOCKS; i++) {
+        if (example_blocks[i].domain || example_blocks[i].address % 16) {
+            fill_extra(TM_REGION_WIDE, wide, sizeof(struct tm_wide));
+            wide += 3;
+        } else {
+            uint64_t cell = example_blocks[i].address >> image_region(image, TM_REGION_LIVE)->key_shift;
+            fill_extra(TM_REGION_LIVE, cell, sizeof(struct tm_live_detail));
+        }
+    }
+}
+
+/* Descriptors of 80 bytes instead of 64; the last thing to be done to an image. */
+static void widen_regions(void)
+{
+    enum { LARGER = sizeof(struct tm_region) + 16 };
+    uint8_t *to = (uint8_t *)image->root->regions;
+    for (uint32_t i = image->root->region_count; i-- > 0;) {
+        struct tm_region region = image->root->regions[i];
+        memset(to + (size_t)i * LARGER, 0xaa, LARGER);
+        memcpy(to + (size_t)i * LARGER, &region, sizeof(region));
+    }
+    image->root->region_size = LARGER;
+}
+
+/* All that the next minor version may bring, at once, and none of it is 0. */
+START_TEST(next_minor)
+{
+    set_up_shape(&(struct image_shape){
+        .header_extra = 512, .element_extra = 40, .features = TM_FEATURE_DETAIL | TM_FEATURE_STATS});
+    image->root->minor = TM_LAYOUT_MINOR + 1;
+    image->root->features |= UINT64_C(1) << 40;
+    memset(image->root->reserved, 0xaa, sizeof(image->root->reserved));
+    fill_extras();
+    for (uint32_t kind = TM_REGION_HISTORY + 1; kind < TM_REGION_HISTORY + 4; kind++) {
+        image->root->regions[image->root->region_count++] = (struct tm_region){
+            .kind = kind, .element_size = 3, .segment_shift = 99, .directory = 1, .flags = 7};
+    }
+    image_region(image, TM_REGION_LIVE)->flags = UINT32_MAX;
+    image_region(image, TM_REGION_STACKS)->reserved = UINT64_MAX;
+    ((struct tm_frame *)image_element(image, TM_REGION_FRAMES, 2))->flags = UINT32_MAX;
+    ((struct tm_module *)image_element(image, TM_REGION_MODULES, 1))->flags = UINT32_MAX;
+    memset(((struct tm_module *)image_element(image, TM_REGION_MODULES, 1))->reserved, 0xaa, 40);
+    memset(image_thread(image, 0, 4711)->reserved, 0xaa, sizeof(((struct tm_thread *)0)->reserved));
+    ((struct tm_stack *)image_element(image, TM_REGION_STACKS, 3))->flags |= 0x8000; /* a flag to come */
+    image_seal_stack(image, 3);
+    widen_regions();
+    read_table();
+    assert_example();
+    assert_stack(3, (const uint32_t[]){4, 2, 3}, 3);
+    assert_stack(4, (const uint32_t[]){5, 6, 3}, 3);
+    ck_assert_str_eq(table->modules[1].path, "/no/such/dir/server");
+    ck_assert_uint_eq(table->stats[2].total_count, 6);
+    ck_assert_uint_eq(table->frames[2].module, 1);
 }
 END_TEST
 
@@ -245,6 +320,7 @@ END_TEST
 START_TEST(blocks_of_another_generation_are_void)
 {
     image->root->generation = 2;
+    image->root->peak = 0;
     image_set_live(image, 0x5000, 11, 2); /* the only one after the clear */
     slot(0)->operations[0].generation = 1;
     struct tm_operation *operation = &slot(1)->operations[0];
@@ -253,6 +329,37 @@ START_TEST(blocks_of_another_generation_are_void)
     slot(0)->operations[0].generation = 1;
     read_table();
     assert_agreement(1, 11);
+}
+END_TEST
+
+/* What stands there twice is not the same twice. */
+START_TEST(contradictions)
+{
+    read_table();
+    ck_assert(!table->coverage.disagree);
+    switch (_i) {
+    case 0:
+        image->root->peak = 2 * EXAMPLE_SIZE + 1; /* more than was allocated */
+        break;
+    case 1:
+        image->root->generation = 3; /* all is void, but for a peak of something */
+        break;
+    case 2:
+        slot(1)->operations[2].generation = 2; /* has not begun */
+        break;
+    case 3:
+        slot(0)->operations[0].freed_count--;
+        break;
+    case 4:
+        slot(0)->operations[0].freed_size--;
+        break;
+    default:
+        image_set_live(image, 0x1000, 101, 2);
+        break;
+    }
+    read_table();
+    all_blocks();
+    ck_assert(table->coverage.disagree);
 }
 END_TEST
 
@@ -1195,11 +1302,13 @@ int main(void)
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, everything);
     tcase_add_test(cases, larger_elements_and_header_of_a_later_minor);
+    tcase_add_test(cases, next_minor);
     tcase_add_test(cases, regions_of_unknown_kinds_are_skipped);
     tcase_add_test(cases, weights_by_domain);
     tcase_add_test(cases, walk_stops_when_told);
     tcase_add_test(cases, detail);
     tcase_add_test(cases, blocks_of_another_generation_are_void);
+    tcase_add_loop_test(cases, contradictions, 0, 6);
     tcase_add_test(cases, stopped_has_no_traces);
     tcase_add_test(cases, requests_show_at_once);
     tcase_add_test(cases, peak_is_never_below_current);
