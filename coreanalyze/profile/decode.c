@@ -484,9 +484,11 @@ static void decode_comment(struct decoder *decoder, int64_t string)
     }
     sscanf(line,
            "tm: coverage blocks=%" SCNu64 " dropped=%" SCNu64 " dropped_size=%" SCNu64 " in_flight=%" SCNu64
-           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d",
+           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d"
+           " untraced_time=%" SCNu64,
            &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight,
-           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated);
+           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated,
+           &coverage->untraced_time);
     coverage->truncated = coverage->truncated || truncated != 0;
 }
 

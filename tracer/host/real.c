@@ -18,10 +18,29 @@ static void *volatile relocated = (void *)&relocated;
 enum { UNKNOWN, SEARCHING, FOUND };
 static uint32_t stage = UNKNOWN;
 
+bool tm_real_is_late;
+
+/* RTLD_DEFAULT also searches the library that asks. */
+static bool is_own(const void *symbol)
+{
+    struct tm_object own, object;
+    return tm_object_find((uintptr_t)&tm_real, &own) && tm_object_find((uintptr_t)symbol, &object) &&
+           object.start == own.start;
+}
+
+void *tm_real_symbol(const char *name)
+{
+    if (!tm_real_is_late) {
+        return dlsym(RTLD_NEXT, name);
+    }
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    return is_own(symbol) ? NULL : symbol;
+}
+
 static struct tm_real real_search(void)
 {
     struct tm_real real;
-#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
+#define FIND(name) *(void **)&real.name = tm_real_symbol(#name)
     FIND(malloc);
     FIND(calloc);
     FIND(realloc);

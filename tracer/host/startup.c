@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "../attach/attach.h"
 #include "../control.h"
 #include "../entry/operators.h"
 #include "../options.h"
@@ -32,6 +33,11 @@ static void complain(const struct tm_options_error *error)
 
 static void options_find(struct tm_options *options)
 {
+    if (tm_real_is_late) { /* the debugger says how many frames */
+        tm_options_init(options);
+        options->nframe = 0;
+        return;
+    }
     struct tm_environment environment;
     struct tm_options_error error;
     tm_environment_read(&environment);
@@ -163,5 +169,6 @@ __attribute__((used)) static int (*const functions_of_tm_h)(int) = tm_start;
 
 __attribute__((constructor(101))) static void library_loaded(void)
 {
+    tm_real_is_late = tm_attach_is_late();
     tm_wake();
 }
