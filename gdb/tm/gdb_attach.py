@@ -69,7 +69,9 @@ def _attach(limit):
     functions = {name: _function(name) for name in ("dlopen", "dlsym", "dlerror", "malloc", "free")}
     if not functions["dlopen"] or not functions["dlsym"]:
         raise engine.EngineError(_STATIC)
-    if any(gdb.solib_name(address) is None for address in _mallocs()):
+    if gdb.solib_name(functions["dlopen"]) is None and not _is_stub(functions["dlopen"]):
+        raise engine.EngineError(_STATIC)
+    if any(gdb.solib_name(address) is None and not _is_stub(address) for address in _mallocs()):
         raise engine.EngineError(_OWN_MALLOC)
     try:
         with _Selection(), _quiet():
@@ -137,13 +139,21 @@ def _function(name):
         return 0
 
 
+def _is_stub(address):
+    """Whether the program has only the way to a library's function there: an entry of its procedure linkage
+    table."""
+    return ".plt" in gdb_inferior._run("info symbol 0x%x" % address)
+
+
 def _mallocs():
     """Addresses in all functions named malloc."""
     try:
-        return [place.pc for place in gdb.decode_line("-qualified malloc")[1] or ()]
+        places = gdb.decode_line("-qualified malloc")[1] or ()
     except gdb.error as error:
         gdb_inferior._raise_quit(error)
-        return []
+        places = ()
+    addresses = {place.pc for place in places if place.pc} | {_function("malloc")}
+    return addresses - {0}
 
 
 # ----------------------------------------------------------------------------------------------- safe point
@@ -152,7 +162,7 @@ _LIBC = re.compile(r"lib(c|pthread)[-.]")
 _LOADER = re.compile(r"ld[-.].*so|ld-linux|libtm\.so")
 
 # Functions of libc that hold locks which loading needs, or may stand in an unfinished list of libraries.
-_BUSY = re.compile(r"(__libc_|__GI_|__)?("
+_BUSY = re.compile(r"(__libc_|__GI_|__)*("
                    r"malloc\w*|calloc|realloc\w*|c?free|cfree|memalign|aligned_alloc|posix_memalign|p?valloc|mallinfo2?|mallopt|"
                    r"_int_\w+|sysmalloc|systrim|tcache_\w+|arena_\w+|ptmalloc_\w+|"
                    r"dl\w+|_dl_\w+|v?fork|_Fork|exit|quick_exit|run_exit_handlers|register_atfork|cxa_\w+|at_quick_exit|"

@@ -240,7 +240,7 @@ static void loader_free(void *block)
 
 static void function_find(struct function *function, void *own, const struct dl_find_object *allocator)
 {
-    uintptr_t below = (uintptr_t)dlsym(RTLD_DEFAULT, function->name);
+    uintptr_t below = (uintptr_t)tm_real_symbol(function->name);
     uintptr_t hook = (uintptr_t)dlsym(own, function->name);
     struct dl_find_object object;
     bool is_known = below && hook && below != hook && _dl_find_object((void *)below, &object) == 0;

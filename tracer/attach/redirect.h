@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Finds what leads where. False when this cannot be done here: glibc is older than 2.35, or nothing is found. */
+/* Finds what leads where; to be called first in the constructor. False when this cannot be done here: glibc is older than 2.35, or nothing is found. */
 bool tm_redirect_prepare(void);
 
 /* Number of slots that lead to the hooks now; 0 when tm_redirect_prepare() did not succeed. */

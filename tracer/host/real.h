@@ -31,7 +31,7 @@ TM_DATA size_t tm_real_least;
  * what the program finds. Set once, before tm_real_find(). */
 TM_DATA bool tm_real_is_late;
 
-/* A function of this name below the tracer, or NULL. */
+/* A function of this name below the tracer, or NULL. A late tracer asks in its constructor only. */
 void *tm_real_symbol(const char *name);
 
 /* Finds the functions behind the tracer's own in the search order. False while that cannot be done: the

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 
 #include "../attach/attach.h"
+#include "../attach/redirect.h"
 #include "../control.h"
 #include "../entry/operators.h"
 #include "../options.h"
@@ -141,6 +142,9 @@ static void tracer_prepare(void)
         return;
     }
     allocator_find();
+    if (tm_real_is_late) {
+        tm_redirect_prepare();
+    }
     tm_root_create(&root_options);
     tm_operation_init();
     pthread_atfork(NULL, NULL, after_fork_in_child);
