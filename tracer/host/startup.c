@@ -14,6 +14,7 @@
 #include "../options.h"
 #include "../record/operation.h"
 #include "../record/totals.h"
+#include "../tables/mappings.h"
 #include "../tables/modules.h"
 #include "../tables/root.h"
 #include "environment.h"
@@ -64,6 +65,7 @@ static void after_fork_in_child(void)
     tm_control_forked();
     tm_modules_forked();
     tm_operation_forked();
+    tm_mappings_forked();
     tm_totals_forked(tm_local.thread ? tm_local.index : TM_REGION_FULL);
 }
 
@@ -132,7 +134,8 @@ static void tracer_prepare(void)
     struct tm_options options;
     options_find(&options);
     struct tm_root_options root_options = {
-        .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0),
+        .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0) |
+                    (options.mmap ? TM_FEATURE_MMAP : 0),
         .max_bytes = options.max,
     };
     tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
