@@ -19,6 +19,7 @@ static const char documentation[] =
     "Run PROGRAM with every heap block on record, for coreanalyze and for GDB's tm-* commands.\v"
     "OPTIONS is KEY=VALUE[,KEY=VALUE]...:\n"
     "  detail=0|1   record thread and time of every block (default 0)\n"
+    "  mmap=0|1     record anonymous mappings, too, as domain 1 (default 0)\n"
     "  stats=0|1    keep counters per stack (default 1)\n"
     "  max=SIZE     cap on the tracer's own memory (default 0, none)\n"
     "SIZE may end in K, M or G. Options win over the variable TRACEMALLOC=NFRAME[,OPTIONS], which is also how PROGRAM "

@@ -1,8 +1,10 @@
-// A program to attach to: threads under load that check what they hold, and a main thread that does as it is told.
+// A program to attach to: threads under load that check what they hold, and a main thread that does as it is
+// told.
 //
-// Lines on standard input: "allocate": 10 blocks of 1000 bytes (named), 5 of 200 by new[], one of before is made 5000
-// bytes, all others of before are freed. "plugin PATH": dlopen; it has a constructor and a function that allocate.
-// "unload": dlclose. "wait": nothing. Each is answered by its name. The end of the input ends it.
+// Lines on standard input: "allocate": 10 blocks of 1000 bytes (named), 5 of 200 by new[], one of before is
+// made 5000 bytes, all others of before are freed. "plugin PATH": dlopen; it has a constructor and a function
+// that allocate. "unload": dlclose. "wait": nothing. Each is answered by its name. The end of the input ends
+// it.
 #include <dlfcn.h>
 
 #include <atomic>

@@ -1,4 +1,5 @@
-/* Is loaded after the tracer came: its constructor allocates 3 blocks of 333 bytes, plugin_make() 4 of 444. */
+/* Is loaded after the tracer came: its constructor allocates 3 blocks of 333 bytes, plugin_make() 4 of 444.
+ */
 #include <stdlib.h>
 
 void plugin_make(void);

@@ -1,7 +1,8 @@
-/* mappings.c: a program that maps and unmaps anonymous memory in every way that mmap=1 knows of, and then dies.
+/* mappings.c: a program that maps and unmaps anonymous memory in every way that mmap=1 knows of, and then
+ * dies.
  *
- * Each function leaves what its comment says, in bytes and blocks. Then threads map, unmap pieces, map over and remap by
- * chance and keep a ledger; what they hold in the end is printed: "threads: SIZE COUNT".
+ * Each function leaves what its comment says, in bytes and blocks. Then threads map, unmap pieces, map over
+ * and remap by chance and keep a ledger; what they hold in the end is printed: "threads: SIZE COUNT".
  *
  * Usage: mappings FILE THREADS ROUNDS
  */
@@ -38,7 +39,8 @@ static char *mapped(void *memory, const void *at)
 }
 
 /* The call of mmap is the function's that says so. */
-#define map(size, flags, at) mapped(mmap(at, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (flags), -1, 0), at)
+#define map(size, flags, at)                                                                                 \
+    mapped(mmap(at, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (flags), -1, 0), at)
 
 static void unmap(char *memory, size_t size)
 {
@@ -64,9 +66,12 @@ NOINLINE void nothing(void)
     unmap(map(3 * PAGE, MAP_PRIVATE, NULL), 3 * PAGE);
     unmap(map(100, MAP_PRIVATE, NULL), 100);
     errno = 0;
-    check(mmap(NULL, SIZE_MAX / 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM, "too much");
+    check(mmap(NULL, SIZE_MAX / 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+              errno == ENOMEM,
+          "too much");
     errno = 0;
-    check(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL, "size 0");
+    check(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL,
+          "size 0");
 }
 
 /* 20380 - 2 pages = 12188 in 1 */
@@ -129,9 +134,11 @@ NOINLINE void failing(void)
     errno = 0;
     check(munmap(memory + 1, PAGE) == -1 && errno == EINVAL, "munmap of no page");
     errno = 0;
-    check(mremap(memory, 2 * PAGE, SIZE_MAX / 2, MREMAP_MAYMOVE) == MAP_FAILED && errno, "mremap to too much");
+    check(mremap(memory, 2 * PAGE, SIZE_MAX / 2, MREMAP_MAYMOVE) == MAP_FAILED && errno,
+          "mremap to too much");
     errno = 0;
-    check(mmap(memory, PAGE, PROT_READ, MAP_FIXED | MAP_PRIVATE, 12345, 0) == MAP_FAILED && errno == EBADF, "mmap of no file");
+    check(mmap(memory, PAGE, PROT_READ, MAP_FIXED | MAP_PRIVATE, 12345, 0) == MAP_FAILED && errno == EBADF,
+          "mmap of no file");
 }
 
 /* nothing: three neighbours, unmapped at once */
@@ -153,7 +160,6 @@ struct ledger {
     unsigned owner[PLACES][PAGES];
     unsigned seed, rounds, next;
 };
-
 
 NOINLINE void thread_map(struct ledger *ledger, int place, int first, int count)
 {

@@ -64,8 +64,10 @@ START_TEST(like_an_array)
         struct tm_mapping expected = {0, 0}, found = {0, 0};
         bool expects = find_slowly(first, last, &expected);
         bool finds = tm_mappings_find((uintptr_t)first * PAGE, (uintptr_t)last * PAGE, &found);
-        if (finds != expects || found.start != expected.start || found.end != expected.end) { /* an assert each is slow */
-            ck_abort_msg("round %d: %lx-%lx, not %lx-%lx", round, found.start, found.end, expected.start, expected.end);
+        if (finds != expects || found.start != expected.start ||
+            found.end != expected.end) { /* an assert each is slow */
+            ck_abort_msg("round %d: %lx-%lx, not %lx-%lx", round, found.start, found.end, expected.start,
+                         expected.end);
         }
         if (expects) {
             tm_mappings_remove(found.start);
@@ -82,7 +84,8 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-/* A clear: what was mapped before is forgotten, and who comes too late for the generation before changes nothing. */
+/* A clear: what was mapped before is forgotten, and who comes too late for the generation before changes
+ * nothing. */
 START_TEST(another_generation)
 {
     uint64_t signals;

@@ -32,7 +32,8 @@ bool tm_attach_is_late(void)
     return is_late;
 }
 
-/* Field 22 of /proc/self/stat: when the process started, in clock ticks since the system did; 0 = not known. */
+/* Field 22 of /proc/self/stat: when the process started, in clock ticks since the system did; 0 = not known.
+ */
 static uint64_t process_start_ticks(void)
 {
     char text[1024];
@@ -90,6 +91,7 @@ int tm_attach(int nframe)
     if (!tm_control_start((uint32_t)nframe)) {
         return TM_ATTACH_NO_TABLES;
     }
-    tm_redirect_begin(); /* once more: a call that was being bound meanwhile has a slot again that leads past us */
+    tm_redirect_begin(); /* once more: a call that was being bound meanwhile has a slot again that leads past
+                            us */
     return 0;
 }

@@ -68,7 +68,8 @@ static bool is_prepared;
 
 /* What follows is guarded by the loader's lock that dl_iterate_phdr() holds while it calls back. */
 static bool is_redirected;
-static unsigned long long seen_loads, seen_unloads; /* as of the last look; 0 loads = look at all objects again */
+static unsigned long long seen_loads,
+    seen_unloads; /* as of the last look; 0 loads = look at all objects again */
 
 /* One look at all objects. */
 struct look {
@@ -125,7 +126,8 @@ static uintptr_t slot_visit(const struct tm_slot *slot, uintptr_t value, void *c
     return target;
 }
 
-/* The loader reaches the allocator by pointers of its own (since glibc 2.31), which no relocation tells of. */
+/* The loader reaches the allocator by pointers of its own (since glibc 2.31), which no relocation tells of.
+ */
 static uintptr_t loader_visit(const struct tm_slot *slot, uintptr_t value, void *context)
 {
     struct look *look = context;
@@ -259,14 +261,16 @@ bool tm_redirect_prepare(void)
         return is_prepared;
     }
     for (size_t i = 0; i < FUNCTIONS; i++) {
-        function_find(&functions[i], own.dlfo_link_map, &allocator); /* a link map is a handle of glibc's dlsym */
+        function_find(&functions[i], own.dlfo_link_map,
+                      &allocator); /* a link map is a handle of glibc's dlsym */
     }
-    dlsym(RTLD_DEFAULT, "malloc"); /* dlerror() forgets the searches that failed */
+    (void)dlsym(RTLD_DEFAULT, "malloc"); /* dlerror() forgets the searches that failed */
     functions[MALLOC].from_loader = (uintptr_t)loader_malloc;
     functions[CALLOC].from_loader = (uintptr_t)loader_calloc;
     functions[REALLOC].from_loader = (uintptr_t)loader_realloc;
     functions[FREE].from_loader = (uintptr_t)loader_free;
-    is_prepared = functions[MALLOC].below && functions[CALLOC].below && functions[REALLOC].below && functions[FREE].below;
+    is_prepared = functions[MALLOC].below && functions[CALLOC].below && functions[REALLOC].below &&
+                  functions[FREE].below;
     return is_prepared;
 }
 

@@ -60,7 +60,8 @@ static struct range data_range(const struct tm_slots *slots, size_t i)
     const ElfW(Phdr) *header = &slots->headers[i];
     uintptr_t start = slots->bias + header->p_vaddr;
     struct range object = object_range(slots);
-    if (header->p_type != PT_LOAD || !(header->p_flags & PF_W) || !range_has(&object, start, header->p_memsz)) {
+    if (header->p_type != PT_LOAD || !(header->p_flags & PF_W) ||
+        !range_has(&object, start, header->p_memsz)) {
         return (struct range){0, 0};
     }
     return (struct range){start, start + header->p_memsz};
@@ -114,7 +115,7 @@ static void writer_close(struct writer *writer)
  */
 
 /* The loader has added the bias to the pointers of the dynamic section, except where that is read-only. */
-static uintptr_t dynamic_address(const struct tm_slots *slots, const ElfW(Dyn) *entry)
+static uintptr_t dynamic_address(const struct tm_slots *slots, const ElfW(Dyn) * entry)
 {
     uintptr_t address = entry->d_un.d_ptr;
     return address >= slots->start ? address : address + slots->bias;
@@ -124,7 +125,8 @@ static uintptr_t dynamic_address(const struct tm_slots *slots, const ElfW(Dyn) *
 static struct range checked(const struct tm_slots *slots, uintptr_t start, size_t size)
 {
     struct range object = object_range(slots);
-    return start && range_has(&object, start, size) ? (struct range){start, start + size} : (struct range){0, 0};
+    return start && range_has(&object, start, size) ? (struct range){start, start + size}
+                                                    : (struct range){0, 0};
 }
 
 static struct tables tables_find(const struct tm_slots *slots)
@@ -134,14 +136,29 @@ static struct tables tables_find(const struct tm_slots *slots)
     struct tables tables = {0};
     for (const ElfW(Dyn) *entry = slots->dynamic; entry && entry->d_tag != DT_NULL; entry++) {
         switch (entry->d_tag) {
-        case DT_JMPREL: starts[0] = dynamic_address(slots, entry); break;
-        case DT_PLTRELSZ: sizes[0] = entry->d_un.d_val; break;
-        case DT_RELA: starts[1] = dynamic_address(slots, entry); break;
-        case DT_RELASZ: sizes[1] = entry->d_un.d_val; break;
-        case DT_SYMTAB: tables.symbols = dynamic_address(slots, entry); break;
-        case DT_STRTAB: names = dynamic_address(slots, entry); break;
-        case DT_STRSZ: names_size = entry->d_un.d_val; break;
-        default: break;
+        case DT_JMPREL:
+            starts[0] = dynamic_address(slots, entry);
+            break;
+        case DT_PLTRELSZ:
+            sizes[0] = entry->d_un.d_val;
+            break;
+        case DT_RELA:
+            starts[1] = dynamic_address(slots, entry);
+            break;
+        case DT_RELASZ:
+            sizes[1] = entry->d_un.d_val;
+            break;
+        case DT_SYMTAB:
+            tables.symbols = dynamic_address(slots, entry);
+            break;
+        case DT_STRTAB:
+            names = dynamic_address(slots, entry);
+            break;
+        case DT_STRSZ:
+            names_size = entry->d_un.d_val;
+            break;
+        default:
+            break;
         }
     }
     for (int i = 0; i < 2; i++) {
@@ -151,28 +168,32 @@ static struct tables tables_find(const struct tm_slots *slots)
     return tables;
 }
 
-static const ElfW(Sym) *symbol_of(const struct tm_slots *slots, const struct tables *tables, const ElfW(Rela) *relocation)
+static const ElfW(Sym) *
+    symbol_of(const struct tm_slots *slots, const struct tables *tables, const ElfW(Rela) * relocation)
 {
     size_t index = ELF64_R_SYM(relocation->r_info);
     uintptr_t symbol = tables->symbols + index * sizeof(ElfW(Sym));
     struct range object = object_range(slots);
-    return index && tables->symbols && range_has(&object, symbol, sizeof(ElfW(Sym))) ? (const ElfW(Sym) *)symbol : NULL;
+    return index && tables->symbols && range_has(&object, symbol, sizeof(ElfW(Sym)))
+               ? (const ElfW(Sym) *)symbol
+               : NULL;
 }
 
-static const char *name_of(const struct tables *tables, const ElfW(Sym) *symbol)
+static const char *name_of(const struct tables *tables, const ElfW(Sym) * symbol)
 {
     uintptr_t name = tables->names.start + symbol->st_name;
     return range_has(&tables->names, name, 1) ? (const char *)name : NULL;
 }
 
-static bool is_slot(const ElfW(Rela) *relocation)
+static bool is_slot(const ElfW(Rela) * relocation)
 {
     uint32_t type = ELF64_R_TYPE(relocation->r_info);
     return type == R_JUMP_SLOT || type == R_GLOB_DAT || (type == R_ABSOLUTE && relocation->r_addend == 0);
 }
 
-static void relocation_visit(const struct tm_slots *slots, const struct tables *tables, const ElfW(Rela) *relocation,
-                             struct writer *writer, tm_slot_visit *visit, void *context)
+static void relocation_visit(const struct tm_slots *slots, const struct tables *tables,
+                             const ElfW(Rela) * relocation, struct writer *writer, tm_slot_visit *visit,
+                             void *context)
 {
     const ElfW(Sym) *symbol = is_slot(relocation) ? symbol_of(slots, tables, relocation) : NULL;
     uintptr_t address = slots->bias + relocation->r_offset;

@@ -11,9 +11,9 @@
 struct tm_slots {
     uintptr_t bias;       /* run-time address = bias + address in the file */
     uintptr_t start, end; /* of its mappings */
-    const ElfW(Phdr) *headers;
+    const ElfW(Phdr) * headers;
     size_t header_count;
-    const ElfW(Dyn) *dynamic;
+    const ElfW(Dyn) * dynamic;
 };
 
 struct tm_slot {
@@ -24,9 +24,9 @@ struct tm_slot {
 /* What a slot that holds `value` is to hold; `value` = as it is. */
 typedef uintptr_t tm_slot_visit(const struct tm_slot *slot, uintptr_t value, void *context);
 
-/* Visits the slots that relocations fill with the plain address of a function: of procedure linkage table and global
- * offset table, and pointers in data. What was made read-only after relocation (RELRO) is made writable meanwhile.
- * Reads nothing outside start..end. */
+/* Visits the slots that relocations fill with the plain address of a function: of procedure linkage table and
+ * global offset table, and pointers in data. What was made read-only after relocation (RELRO) is made
+ * writable meanwhile. Reads nothing outside start..end. */
 void tm_slots_visit(const struct tm_slots *slots, tm_slot_visit *visit, void *context);
 
 /* The same for every aligned word of the object's writable segments. */

@@ -1,16 +1,18 @@
 /* mapping.c: anonymous mappings as blocks of domain 1 (mmap=1).
  *
- * mmap, mmap64, mremap and munmap as the program calls them; without mmap=1 they are the system calls and nothing else.
- * Recorded is what the program maps with MAP_ANONYMOUS, private or shared. Not what the allocator below maps for itself,
- * nor what libc maps (thread stacks, large blocks of malloc), which does not pass by here.
+ * mmap, mmap64, mremap and munmap as the program calls them; without mmap=1 they are the system calls and
+ * nothing else. Recorded is what the program maps with MAP_ANONYMOUS, private or shared. Not what the
+ * allocator below maps for itself, nor what libc maps (thread stacks, large blocks of malloc), which does not
+ * pass by here.
  *
  *   - The size is what was asked for; the kernel gives whole pages.
- *   - munmap, and whatever is mapped over a block (MAP_FIXED), takes away what it covers. What remains of a block, one part
- *     or two, is recorded with the block's traceback and its exact bytes: those of the block's size that lie in it. In
- *     total values each part counts as one more allocation.
- *   - mremap of a block, or of a part, is recorded as realloc is: with the traceback of the mremap. While the kernel moves it,
- *     it is not shown. Of memory without a record it makes none: that may be a file's.
- *   - A record goes before the memory does, and is put back when the call fails (of several blocks the first one).
+ *   - munmap, and whatever is mapped over a block (MAP_FIXED), takes away what it covers. What remains of a
+ * block, one part or two, is recorded with the block's traceback and its exact bytes: those of the block's
+ * size that lie in it. In total values each part counts as one more allocation.
+ *   - mremap of a block, or of a part, is recorded as realloc is: with the traceback of the mremap. While the
+ * kernel moves it, it is not shown. Of memory without a record it makes none: that may be a file's.
+ *   - A record goes before the memory does, and is put back when the call fails (of several blocks the first
+ * one).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -71,6 +73,14 @@ static void operation_end(struct work *work)
     tm_barrier();
 }
 
+/* The stack that the next operation is of: one that was walked now, or that of a block that is there. */
+static void stack_set(struct tm_call *call, uint32_t stack)
+{
+    const struct tm_stack_stats *stats = tm_memo_stats(&call->local->private->memos[call->level], stack);
+    call->stack = stack;
+    call->known = stats ? (uintptr_t)stats : (tm_known)stack << 1 | 1;
+}
+
 static void record_add(struct work *work, const struct area *area, uint32_t stack)
 {
     uintptr_t end = tm_page_end(area->start + area->size);
@@ -78,7 +88,7 @@ static void record_add(struct work *work, const struct area *area, uint32_t stac
         tm_drop(area->size);
         return;
     }
-    work->call.stack = stack;
+    stack_set(&work->call, stack);
     tm_begin(&work->call, TM_OPERATION_TRACK, TM_DOMAIN_MMAP, area->start, area->size, 0, 0);
     if (tm_block_add(&work->call, area->start)) {
         tm_block_count_added(&work->call);
@@ -294,11 +304,13 @@ int munmap(void *address, size_t size)
 
 static long real_mremap(const struct area *old, const struct area *new, int flags)
 {
-    return tm_system(SYS_mremap, (long)old->start, (long)old->size, (long)new->size, flags, (long)new->start, 0);
+    return tm_system(SYS_mremap, (long)old->start, (long)old->size, (long)new->size, flags, (long)new->start,
+                     0);
 }
 
 /* new->start counts with MREMAP_FIXED. */
-INLINE void *remap(const struct area *old, const struct area *new, int flags, const struct tm_walk_start *caller)
+INLINE void *remap(const struct area *old, const struct area *new, int flags,
+                   const struct tm_walk_start *caller)
 {
     struct work work;
     if (!is_range(old->start, old->size) || !work_begin(&work, caller)) {

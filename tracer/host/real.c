@@ -29,13 +29,14 @@ static bool is_own(const void *symbol)
            object.start == own.start;
 }
 
-/* Is it the program's own stub for a function of a library? That is what the function's address is in a program at a
- * fixed address, so that dlsym finds it first. */
+/* Is it the program's own stub for a function of a library? That is what the function's address is in a
+ * program at a fixed address, so that dlsym finds it first. */
 static bool is_stub(void *address)
 {
     Dl_info info;
     const ElfW(Sym) *symbol = NULL;
-    return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol && symbol->st_shndx == SHN_UNDEF;
+    return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+           symbol->st_shndx == SHN_UNDEF;
 }
 
 /* The function that this object itself has. */

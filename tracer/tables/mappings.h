@@ -1,7 +1,9 @@
-/* mappings.h: which parts of the address space anonymous mappings of the program occupy: an ordered set of ranges that
- * do not overlap, for calls that name a piece of a block, or several. Private memory; the blocks are in WIDE.
+/* mappings.h: which parts of the address space anonymous mappings of the program occupy: an ordered set of
+ * ranges that do not overlap, for calls that name a piece of a block, or several. Private memory; the blocks
+ * are in WIDE.
  *
- * Guarded by its lock, which the caller holds around everything that must stay together; signals are blocked meanwhile.
+ * Guarded by its lock, which the caller holds around everything that must stay together; signals are blocked
+ * meanwhile.
  */
 #ifndef TM_TABLES_MAPPINGS_H
 #define TM_TABLES_MAPPINGS_H
@@ -20,8 +22,8 @@ struct tm_mapping {
     uintptr_t start, end; /* whole pages */
 };
 
-/* Locks for work on this generation; ranges of older ones are forgotten. False when it is over already: then nothing is
- * locked. *ret_signals is for unlocking. */
+/* Locks for work on this generation; ranges of older ones are forgotten. False when it is over already: then
+ * nothing is locked. *ret_signals is for unlocking. */
 bool tm_mappings_lock(uint64_t generation, uint64_t *ret_signals);
 void tm_mappings_unlock(uint64_t signals);
 
@@ -34,8 +36,8 @@ bool tm_mappings_add(uintptr_t start, uintptr_t end);
 /* Takes away the range that begins there. */
 void tm_mappings_remove(uintptr_t start);
 
-/* In the child of a fork, when all operations were settled: another thread may have been at work, then the set is made
- * anew from WIDE. */
+/* In the child of a fork, when all operations were settled: another thread may have been at work, then the
+ * set is made anew from WIDE. */
 void tm_mappings_forked(void);
 
 #endif
