@@ -74,11 +74,14 @@ def _attach(limit):
     if any(gdb.solib_name(address) is None and not _is_stub(address) for address in _mallocs()):
         raise engine.EngineError(_OWN_MALLOC)
     try:
-        with _Selection(), _quiet():
+        with _Selection() as selection:
             moved = _go_to_safe_point()
-            answer = _load(functions, path, limit)
+            if moved:
+                selection.keep()
+            with _quiet():
+                answer = _load(functions, path, limit)
     except gdb.error as error:
-        gdb_inferior._raise_quit(error)
+        gdb_inferior.raise_quit(error)
         raise engine.EngineError(_reason(error)) from None
     if answer != 0:
         raise engine.EngineError(_ERRORS.get(answer, "the tracer does not start (%d)" % answer))
@@ -96,9 +99,14 @@ def _reason(error):
 # ------------------------------------------------------------------------------------------------- settings
 
 class _Selection:
-    """Selects the thread that was selected before again; its newest frame, if it has run."""
+    """Selects the thread and the frame that were selected before again, unless the process has stopped elsewhere."""
 
     def __enter__(self):
+        self.keep()
+        return self
+
+    def keep(self):
+        """What is selected now is what counts."""
         self._thread = gdb.selected_thread()
         self._frame = gdb.selected_frame()
 
@@ -135,14 +143,14 @@ def _function(name):
     try:
         return int(gdb.parse_and_eval("(unsigned long) &%s" % name))
     except gdb.error as error:
-        gdb_inferior._raise_quit(error)
+        gdb_inferior.raise_quit(error)
         return 0
 
 
 def _is_stub(address):
     """Whether the program has only the way to a library's function there: an entry of its procedure linkage
     table."""
-    return ".plt" in gdb_inferior._run("info symbol 0x%x" % address)
+    return ".plt" in gdb_inferior.ask("info symbol 0x%x" % address)
 
 
 def _mallocs():
@@ -150,7 +158,7 @@ def _mallocs():
     try:
         places = gdb.decode_line("-qualified malloc")[1] or ()
     except gdb.error as error:
-        gdb_inferior._raise_quit(error)
+        gdb_inferior.raise_quit(error)
         places = ()
     addresses = {place.pc for place in places if place.pc} | {_function("malloc")}
     return addresses - {0}

@@ -79,7 +79,7 @@ OF_PLUGIN = {"plugin_constructor": (999, 3), "plugin_make": (1776, 4)}
 # ------------------------------------------------------------------------------------------------------ works
 
 @pytest.mark.parametrize("threads", [0, 3])
-def test_what_is_allocated_from_then_on(attached, plugin, threads):
+def test_what_is_allocated_from_then_on(attached, plugin, threads, tmp_path):
     """Blocks of before are unknown: freeing them is nothing, reallocating one makes it known. Libraries that come later
     are traced from their constructors on."""
     with running(attached, threads) as program:
@@ -88,11 +88,13 @@ def test_what_is_allocated_from_then_on(attached, plugin, threads):
         assert session["start"] == b"Tracing from now on, up to 40 frames; blocks from before are unknown.", session.stderr
         program.tell("allocate")
         program.tell(f"plugin {plugin}")
-        session = at(program, *ask("top", TOP), *ask("text", "tm-top 1"), *ask("info", "tm-info -format json"))
+        saved = tmp_path / "saved.pb.gz"
+        session = at(program, *ask("top", TOP), *ask("text", "tm-top 1"), *ask("info", "tm-info -format json"), f"tm-save {saved}")
         found = by_function(session["top"])
         assert {name: found.get(name) for name in [*ALLOCATED, *OF_PLUGIN]} == {**ALLOCATED, **OF_PLUGIN}
         assert re.search(rb"every block traced since \d+\.\d seconds after the process started; blocks from before are unknown$",
                          session["text"])
+        assert harness.coreanalyze("top", "-n", "1", saved).stdout == session["text"].decode() + "\n"
         info = json.loads(session["info"])
         assert (info["traceback_limit"], info["missed_frees"]) == (40, 0) and "attached" in info["features"]
         program.tell("unload")
