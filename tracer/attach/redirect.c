@@ -68,8 +68,9 @@ static bool is_prepared;
 
 /* What follows is guarded by the loader's lock that dl_iterate_phdr() holds while it calls back. */
 static bool is_redirected;
-static unsigned long long seen_loads,
-    seen_unloads; /* as of the last look; 0 loads = look at all objects again */
+/* As of the last look: dlpi_adds, 0 = look at all objects again; dlpi_subs; objects in the loader's list. */
+static unsigned long long seen_loads, seen_unloads;
+static size_t seen_objects;
 
 /* One look at all objects. */
 struct look {
@@ -161,7 +162,7 @@ static bool look_begins(struct look *look, const struct dl_phdr_info *info)
         if (!is_redirected || (info->dlpi_adds == seen_loads && info->dlpi_subs == seen_unloads)) {
             return false;
         }
-        look->known = seen_loads && info->dlpi_subs == seen_unloads ? seen_loads - seen_unloads : 0;
+        look->known = seen_loads && info->dlpi_subs == seen_unloads ? seen_objects : 0;
     }
     look->all_ready = true;
     return true;
@@ -199,6 +200,7 @@ static int object_visit(struct dl_phdr_info *info, size_t size, void *context)
     is_redirected = look->what != END;
     seen_loads = look->all_ready ? info->dlpi_adds : 0;
     seen_unloads = info->dlpi_subs;
+    seen_objects = look->position;
     return 0;
 }
 
