@@ -144,7 +144,7 @@ deps: ## install what is missing to build and test (Debian packages, .ci/package
 # ------------------------------------------------------------------------------------------------------ testing
 
 # Unit tests: each tests/unit/test_*.c is one program; it gets of the engine and of the tracer what it refers to, but never
-# the hooks, whose malloc would take the place of its own. Other files there are helpers of all of them.
+# the hooks, whose malloc and mmap would take the place of its own. Other files there are helpers of all of them.
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 
@@ -156,7 +156,7 @@ $(OBJ)/engine.a: $(ENGINE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $(OBJ)/tracer.a: $(TRACER_OBJ)
-	rm -f $@ && for o in $^; do nm $$o | grep -q ' T malloc$$' || echo $$o; done | xargs $(AR) rcs $@
+	rm -f $@ && for o in $^; do nm $$o | grep -qE ' T (malloc|mmap)$$' || echo $$o; done | xargs $(AR) rcs $@
 
 $(UNIT): $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_HELPERS) $(OBJ)/engine.a $(OBJ)/tracer.a
 	@mkdir -p $(@D)

@@ -166,6 +166,7 @@ struct ca_state {
     uint64_t peak;
     uint64_t tracer_bytes; /* the tracer's own memory */
     uint64_t request;      /* address of the request word of the layout (enum tm_request), its argument is the next word */
+    bool attached;         /* the tracer came into the running process, and its calls lead there only while tracing */
 };
 
 /* False with an error where no tracer is found. */

@@ -16,6 +16,7 @@ bool ca_target_state(struct ca_target *target, struct ca_state *ret_state, struc
         .peak = table->peak,
         .tracer_bytes = table->root.committed_bytes,
         .request = table->address + offsetof(struct tm_root, request),
+        .attached = table->root.features & TM_FEATURE_ATTACHED,
     };
     return true;
 }

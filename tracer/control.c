@@ -2,6 +2,8 @@
 
 #include <linux/membarrier.h>
 
+#include "attach/attach.h"
+#include "attach/redirect.h"
 #include "host/system.h"
 #include "record/operation.h"
 #include "record/totals.h"
@@ -168,11 +170,18 @@ static bool control_do(uint32_t request, uint32_t argument)
         }
         root->traceback_limit = argument;
         forget(TM_STATE_STOPPED);
+        if (tm_attached) { /* first every call comes here, then they are recorded: no free is missed */
+            tm_redirect_begin();
+            tm_store(&root->untraced_time, tm_attach_process_age());
+        }
         tm_publish(&root->state, TM_STATE_TRACING);
         return true;
     case TM_REQUEST_STOP:
         if (tracing) {
             forget(TM_STATE_STOPPED);
+        }
+        if (tm_attached) {
+            tm_redirect_end();
         }
         return true;
     case TM_REQUEST_CLEAR:

@@ -67,6 +67,7 @@ enum tm_state {
 #define TM_FEATURE_SAMPLED  UINT64_C(0x04) /* sample_bytes != 0 */
 #define TM_FEATURE_MMAP     UINT64_C(0x08) /* anonymous mmap is recorded as domain 1 */
 #define TM_FEATURE_FREED    UINT64_C(0x10) /* HISTORY region is kept */
+#define TM_FEATURE_ATTACHED UINT64_C(0x40)  /* the tracer came into the running process: earlier blocks are unknown */
 #define TM_FEATURE_INHERITED UINT64_C(0x20) /* this process is the child of a fork: earlier records are its parent's */
 
 /* tm_root.request: written by a debugger, obeyed by the tracer at its next operation, then set back to 0 */
@@ -174,7 +175,8 @@ struct tm_root {
     uint64_t anomaly_count;       /* a live word was overwritten by a second malloc of one address: a free was missed */
     uint32_t request;             /* enum tm_request */
     uint32_t request_argument;
-    uint64_t reserved[8];
+    uint64_t untraced_time;       /* ns from the process's start to the start of tracing, with TM_FEATURE_ATTACHED; else 0 */
+    uint64_t reserved[7];
     struct tm_region regions[TM_REGION_MAX];
 };
 
@@ -504,7 +506,8 @@ TM_ASSERT_FIELD(tm_root, dropped_size, 184, 8);
 TM_ASSERT_FIELD(tm_root, anomaly_count, 192, 8);
 TM_ASSERT_FIELD(tm_root, request, 200, 4);
 TM_ASSERT_FIELD(tm_root, request_argument, 204, 4);
-TM_ASSERT_FIELD(tm_root, reserved, 208, 64);
+TM_ASSERT_FIELD(tm_root, untraced_time, 208, 8);
+TM_ASSERT_FIELD(tm_root, reserved, 216, 56);
 TM_ASSERT_FIELD(tm_root, regions, 272, 64 * TM_REGION_MAX);
 
 TM_ASSERT_FIELD(tm_live_detail, word, 0, 8);

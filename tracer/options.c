@@ -130,12 +130,12 @@ static bool value_read(struct span key, struct span value, struct tm_options *op
                    : span_is(key, "mmap")  ? &options->mmap
                                            : NULL;
     if (!option) {
-        return refuse(error, "unknown key (detail, freed, max, sample, stats)", key);
+        return refuse(error, "unknown key (detail, freed, max, mmap, sample, stats)", key);
     }
     if (!switch_read(value, option)) {
         return refuse(error, "the value must be 0 or 1", whole);
     }
-    return !options->mmap || refuse(error, "tracing of mmap is not supported by this version", whole);
+    return true;
 }
 
 static bool keys_read(struct span keys, struct tm_options *options, struct tm_options_error *error)

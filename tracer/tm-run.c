@@ -20,6 +20,8 @@ static const char documentation[] =
     "OPTIONS is KEY=VALUE[,KEY=VALUE]...:\n"
     "  detail=0|1   record thread and time of every block (default 0)\n"
     "  freed=COUNT  remember the last COUNT blocks that a thread freed, and where (default 0)\n"
+    "  mmap=0|1     record anonymous mappings, too, as domain 1 (default 0)\n"
+    "  sample=SIZE  record samples only, one in SIZE bytes on average; readers scale them up (default 0, every block)\n"
     "  stats=0|1    keep counters per stack (default 1)\n"
     "  max=SIZE     cap on the tracer's own memory (default 0, none)\n"
     "SIZE may end in K, M or G. Options win over the variable TRACEMALLOC=NFRAME[,OPTIONS], which is also how PROGRAM "

@@ -50,6 +50,16 @@ static const char *words_of_state(const struct ca_table *table)
     return has_failed(table) ? ", NOTHING TRACED: the tracer could not make its tables" : ", not tracing";
 }
 
+/* The tracer came later than the program did. */
+static void add_untraced_time(struct ca_text *text, const struct ca_table *table)
+{
+    double seconds = (double)table->coverage.untraced_time / 1e9;
+    bool is_tracing = !table->address || table->root.state == TM_STATE_TRACING;
+    if (seconds > 0 && is_tracing) {
+        ca_text_printf(text, " since %.1f seconds after the process started; blocks from before are unknown", seconds);
+    }
+}
+
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
@@ -70,6 +80,7 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
     } else {
         ca_text_add(text, coverage->dropped ? ", all others traced" : words_of_state(table));
     }
+    add_untraced_time(text, table);
     if (coverage->rejected) {
         ca_text_printf(text, ", %" PRIu64 " DAMAGED RECORDS LEFT OUT", coverage->rejected);
     }
@@ -101,6 +112,9 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
     ca_json_unsigned(json, "rejected", coverage->rejected);
     ca_json_boolean(json, "disagree", coverage->disagree);
     ca_json_unsigned(json, "sample_bytes", coverage->sample_bytes);
+    if (coverage->untraced_time) {
+        ca_json_unsigned(json, "untraced_time", coverage->untraced_time);
+    }
     ca_json_object_close(json);
 }
 

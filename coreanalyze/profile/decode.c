@@ -489,10 +489,14 @@ static void decode_comment(struct decoder *decoder, int64_t string)
     }
     sscanf(line,
            "tm: coverage blocks=%" SCNu64 " dropped=%" SCNu64 " dropped_size=%" SCNu64 " in_flight=%" SCNu64
-           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d"
-           " disagree=%d",
+           " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d",
            &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight,
-           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated, &disagree);
+           &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated);
+    const char *untraced_time = strstr(line, " untraced_time=");
+    if (untraced_time) {
+        sscanf(untraced_time, " untraced_time=%" SCNu64, &coverage->untraced_time);
+    }
+    disagree = strstr(line, " disagree=1") != NULL;
     coverage->truncated = coverage->truncated || truncated != 0;
     coverage->disagree = coverage->disagree || disagree != 0;
 }

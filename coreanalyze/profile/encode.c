@@ -627,14 +627,17 @@ static Pprof__ValueType *make_value_type(struct encoder *encoder, const struct c
 static void add_comments(struct encoder *encoder)
 {
     const struct ca_coverage *coverage = ca_snapshot_coverage(encoder->snapshot);
-    char lines[3][512];
+    char lines[3][512], untraced[64] = "";
+    if (coverage->untraced_time) {
+        snprintf(untraced, sizeof untraced, " untraced_time=%" PRIu64, coverage->untraced_time);
+    }
     snprintf(lines[0], sizeof lines[0], "%s", CA_PROFILE_MARK);
     snprintf(lines[1], sizeof lines[1], "tm: traceback_limit=%" PRIu32, ca_snapshot_limit(encoder->snapshot));
     snprintf(lines[2], sizeof lines[2],
              "tm: coverage blocks=%" PRIu64 " dropped=%" PRIu64 " dropped_size=%" PRIu64 " in_flight=%" PRIu64
-             " sample_bytes=%" PRIu64 " rejected=%" PRIu64 " missing_bytes=%" PRIu64 " truncated=%d",
+             " sample_bytes=%" PRIu64 " rejected=%" PRIu64 " missing_bytes=%" PRIu64 " truncated=%d%s",
              coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight,
-             coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated);
+             coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated, untraced);
     strcat(lines[2], coverage->disagree ? " disagree=1" : "");
     Pprof__Profile *profile = &encoder->profile;
     profile->comment = ca_arena_add(&encoder->arena, 3 * sizeof *profile->comment);

@@ -233,6 +233,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
         return false;
     }
     coverage->sample_bytes = table->root.sample_bytes;
+    coverage->untraced_time = table->root.untraced_time;
     coverage->dropped = table->root.dropped_count;
     coverage->dropped_size = table->root.dropped_size;
     state_read(table);

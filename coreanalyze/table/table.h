@@ -57,6 +57,7 @@ struct ca_coverage {
     uint64_t dropped_size;
     uint64_t in_flight;
     uint64_t sample_bytes;  /* 0 = every block */
+    uint64_t untraced_time; /* ns of the process that were not traced: blocks from then are unknown; 0 = none */
     uint64_t rejected;      /* records whose checks failed */
     uint64_t missing_bytes; /* of tables that the source does not have */
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */

@@ -83,7 +83,8 @@ class State(ctypes.Structure):
                 ("current", ctypes.c_uint64),
                 ("peak", ctypes.c_uint64),
                 ("tracer_bytes", ctypes.c_uint64),
-                ("request", ctypes.c_uint64)]
+                ("request", ctypes.c_uint64),
+                ("attached", ctypes.c_bool)]
 
 
 class _Around(ctypes.Structure):
@@ -172,6 +173,11 @@ def _library_load():
     except (OSError, AttributeError) as error:
         raise EngineError(f"tm: cannot load the engine: {error}; {again} again") from None
     return loaded
+
+
+def tracer_path():
+    """Where libtm.so is: beside the engine."""
+    return os.path.join(os.path.dirname(library_path()), "libtm.so")
 
 
 def version():

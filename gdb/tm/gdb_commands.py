@@ -3,6 +3,7 @@
 import gdb
 
 from . import gdb_address
+from . import gdb_attach
 from . import gdb_control
 from . import gdb_functions
 from . import gdb_inferior
@@ -131,6 +132,7 @@ def register():
     gdb_prompts.watch()
     session.find_default = gdb_inferior.current_target
     session.find_kept = gdb_snapshots.find
+    session.start_tracer = gdb_attach.start
     _Prefix()
     for command in COMMANDS:
         command("tm " + command.name)

@@ -4,6 +4,8 @@ parses."""
 import os
 import re
 
+import gdb
+
 from . import engine
 
 _NOT_HERE = ("--pid", "-p")  # the process is GDB's own
@@ -73,19 +75,51 @@ def files(prefix):
     return [shown + name for name in names if name.startswith(start) and (start or not name.startswith("."))]
 
 
+def _functions(prefix):
+    """What GDB completes the name of a function to."""
+    if not prefix:
+        return []
+    lines = gdb.execute("complete break " + prefix, to_string=True).splitlines()
+    return [line[len("break "):] for line in lines if " " not in line[len("break "):]]
+
+
+def _modules(prefix):
+    """The object files of the program, as GDB has their names."""
+    return sorted({objfile.filename for objfile in gdb.objfiles() if objfile.filename and os.path.isabs(objfile.filename)})
+
+
+def _threads(prefix):
+    return [str(thread.ptid[1] or thread.ptid[0]) for thread in gdb.selected_inferior().threads()]
+
+
+def _domains(prefix):
+    return ["0", "1"]
+
+
+_NAMES = {  # option: what begins like a prefix there, and perhaps more
+    "--include": files, "--exclude": files, "--function": _functions, "--skip": _functions, "--module": _modules,
+    "--thread": _threads, "--include-domain": _domains, "--exclude-domain": _domains,
+    **dict.fromkeys(_PATH_OPTIONS, files),
+}
+
+
+def _values(command, option, token):
+    """Values of an option that may be meant with `token`."""
+    return _NAMES[option](token) if option in _NAMES else choices(command, option)
+
+
 def _candidates(owner, tokens, token):
     """Completions of `token`, the last one; `tokens` are those before it."""
     command = owner.command
     if tokens and owner.takes_value(tokens[-1]):
         option = _option_named(command, tokens[-1])
-        return files(token) if option in _PATH_OPTIONS else choices(command, option)
+        return _values(command, option, token)
     if not token.startswith("-") or not command:
         return owner.complete_operand(token, tokens)
     name, equals, value = token.partition("=")
     option = _option_named(command, name)
     if equals and option:
-        values = files(value) if option in _PATH_OPTIONS else choices(command, option)
-        return [name + "=" + value for value in values]
+        return [name + "=" + found for found in _values(command, option, value)]
     long_options = [option for option in options(command) if option.startswith("--")]
     if token.startswith("--") or token == "-":
         return long_options
@@ -101,7 +135,7 @@ def complete(owner, text, word):
     token = "" if not text or text[-1].isspace() else tokens.pop()
     try:
         found = _candidates(owner, tokens, token)
-    except engine.EngineError:
+    except (engine.EngineError, gdb.error):
         return []
     skipped = len(token) - len(word)  # GDB breaks at dashes, slashes and equal signs too
     return [candidate[skipped:] for candidate in found if candidate.startswith(token)]

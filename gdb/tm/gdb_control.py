@@ -4,6 +4,7 @@ request that the tracer obeys at its next operation."""
 import gdb
 
 from . import engine
+from . import gdb_attach
 from . import gdb_inferior
 
 
@@ -36,12 +37,14 @@ class _Control(gdb.Command):
 
 
 class Start(_Control):
-    """Start tracing in the live process, which has the tracer loaded.
+    """Start tracing in the live process.
 
 Usage: tm-start [NFRAME]
 
-NFRAME is how many frames are kept of each traceback, 1 to 65535, 25 by default. The tracer obeys at the
-program's next allocation; blocks from before are not known. Nothing happens while the process is traced.
+NFRAME is how many frames are kept of each traceback, 1 to 65535, 25 by default. Nothing happens while the
+process is traced. A process that was started without the tracer gets it now: libtm.so is loaded in a thread
+that is outside of the allocator and the loader, or comes to malloc next, while the others run on for that
+moment; then all calls of the malloc family go through it until tm-stop. Blocks from before are not known.
 
 Example:
   tm-start 60"""
@@ -54,11 +57,7 @@ Example:
         try:
             target = gdb_inferior.current_target()
             target.require_writable()
-            if target.state().tracing:
-                gdb.write("Tracing already, up to %d frames.\n" % target.state().traceback_limit)
-                return
-            target.request(engine.START, limit)
-            gdb.write("Tracing from the next allocation on, up to %d frames.\n" % limit)
+            gdb.write(gdb_attach.start(target, limit) + "\n")
         except engine.EngineError as error:
             raise gdb.GdbError(str(error))
 
@@ -77,6 +76,9 @@ class Stop(_Control):
     """Stop tracing in the live process and forget all traces.
 
 Usage: tm-stop
+
+Where tm-start has loaded the tracer, the program's calls lead to its allocator again as soon as it allocates
+or frees.
 
 Example:
   tm-stop"""

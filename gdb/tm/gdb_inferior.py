@@ -28,16 +28,16 @@ def machine():
     return _MACHINES.get(gdb.selected_inferior().architecture().name(), 0)
 
 
-def _run(command):
+def ask(command):
     """What a GDB command prints; "" if it fails."""
     try:
         return gdb.execute(command, to_string=True)
     except gdb.error as error:
-        _raise_quit(error)
+        raise_quit(error)
         return ""
 
 
-def _raise_quit(error):
+def raise_quit(error):
     """Some paths in GDB turn Ctrl-C into an ordinary error."""
     if str(error) == "Quit":
         raise KeyboardInterrupt from error
@@ -117,7 +117,7 @@ _AUXV_LINE = re.compile(r'^(\d+)\s+(?:AT_\w+|\?\?\?)\s.*?(0x[0-9a-f]+|\d+)(?: ".
 def auxv_bytes():
     """The auxiliary vector as the kernel made it, from `info auxv`."""
     entries = []
-    for line in _run("info auxv").splitlines():
+    for line in ask("info auxv").splitlines():
         match = _AUXV_LINE.match(line)
         if match:
             entries.append(struct.pack("<QQ", int(match.group(1)), int(match.group(2), 0)))
@@ -136,7 +136,7 @@ def siginfo_bytes():
         first, last = padding.type.range()
         return struct.pack("<3i4x28i", *head, *(int(padding[index]) for index in range(first, last + 1)))
     except (gdb.error, struct.error) as error:
-        _raise_quit(error)
+        raise_quit(error)
         return None
 
 
@@ -156,7 +156,7 @@ _MAPPING_LINE = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0
 def core_sections():
     """(path of the core file or None, its loadable sections), from `maint info sections`."""
     path, sections = None, []
-    for line in _run("maintenance info sections").splitlines():
+    for line in ask("maintenance info sections").splitlines():
         heading = _CORE_LINE.match(line)
         if heading:
             path, sections = heading.group(1), []
@@ -174,7 +174,7 @@ def mapped_files():
     """[(start, end, offset, protection or None, path)] from `info proc mappings`: everything that is mapped
     in a live process, the files in a core."""
     mappings = []
-    for line in _run("info proc mappings").splitlines():
+    for line in ask("info proc mappings").splitlines():
         match = _MAPPING_LINE.match(line)
         if match:
             start, end, offset = (int(match.group(number), 16) for number in (1, 2, 3))
@@ -223,7 +223,7 @@ def table_address():
     """Address of tm_table, 0 where GDB knows no such symbol. A local variable of that name has no address in
     this answer."""
     match = re.match(r'Symbol "tm_table" is (?:at|static storage at address) (0x[0-9a-f]+)',
-                     _run("info address tm_table"))
+                     ask("info address tm_table"))
     return int(match.group(1), 16) if match else 0
 
 
@@ -247,14 +247,14 @@ class InferiorDescriber(engine.Describer):
         try:
             self._inferior.write_memory(address, data)
         except gdb.error as error:
-            _raise_quit(error)
+            raise_quit(error)
             raise engine.EngineError("the process cannot be changed: %s" % error) from None
 
     def read_memory(self, address, buffer, size):
         try:
             return read_memory(self._inferior, address, buffer, size)
         except gdb.error as error:
-            _raise_quit(error)
+            raise_quit(error)
             raise
 
     def describe_process(self, target):
@@ -307,7 +307,7 @@ def _siginfo_signal():
         value = gdb.convenience_variable("_siginfo")
         return 0 if value is None else int(value["si_signo"])
     except gdb.error as error:
-        _raise_quit(error)
+        raise_quit(error)
         return 0
 
 
@@ -316,7 +316,7 @@ def _register(frame, name):
     try:
         return int(frame.read_register(name)) & 0xffffffffffffffff
     except (ValueError, gdb.error) as error:
-        _raise_quit(error)
+        raise_quit(error)
         return 0
 
 
@@ -326,7 +326,7 @@ def symbol_options():
     for prefix in ("target:", "remote:"):
         if sysroot.startswith(prefix):
             sysroot = sysroot[len(prefix):]
-    rules = re.findall(r"^  `(.*)' -> `(.*)'\.$", _run("show substitute-path"), re.MULTILINE)
+    rules = re.findall(r"^  `(.*)' -> `(.*)'\.$", ask("show substitute-path"), re.MULTILINE)
     return {"sysroot": sysroot if sysroot.strip("/") else None,
             "debug_directory": gdb.parameter("debug-file-directory") or None,
             "source_map": tuple(rules)}

@@ -16,6 +16,9 @@ _moment = None  # in one_moment(): [the target that was looked at]
 
 # In GDB: returns the target of the selected inferior, or raises engine.EngineError. Else there is none.
 find_default = None
+# In GDB: start_tracer(target, nframe) starts tracing in the target's live process, whatever it takes. Else the
+# request word has to do.
+start_tracer = None
 # In GDB: returns the target that tm-snapshot or tm-load has kept under a name, or None.
 find_kept = None
 
@@ -146,7 +149,9 @@ def start(nframe=1, /, **unknown):
         raise ValueError("the number of frames must be in range [1; 65535]")
     target = _target()
     target.require_writable()
-    if not target.state().tracing:
+    if start_tracer is not None and not _opened:
+        start_tracer(target, nframe)
+    elif not target.state().tracing:
         target.request(engine.START, nframe)
 
 

@@ -374,6 +374,12 @@ START_TEST(coverage_lines)
     assert_text(&text,
                 "coverage of x: 1 blocks, 2 dropped (10.0 KiB), 0 in flight, one sample per 512 KiB\n");
 
+    table = (struct ca_table){.coverage = {.blocks = 5, .untraced_time = UINT64_C(12340000000)}};
+    ca_coverage_add_text(&text, "coverage", &table);
+    assert_text(&text, "coverage: 5 blocks, 0 dropped, 0 in flight, every block traced since 12.3 seconds after the "
+                       "process started; blocks from before are unknown\n");
+    ck_assert(ca_coverage_is_complete(&table));
+
     table = (struct ca_table){.coverage = {.truncated = true, .missing_bytes = 20 << 20, .rejected = 3}};
     ca_coverage_add_text(&text, "coverage", &table);
     assert_text(&text, "coverage: 0 blocks, 0 dropped, 0 in flight, every block traced, 3 DAMAGED RECORDS "

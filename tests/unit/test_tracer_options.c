@@ -21,6 +21,7 @@ static const struct good good[] = {
     {"-0", {.nframe = 0, .stats = true}},
     {"1,detail=1", {.nframe = 1, .stats = true, .detail = true}},
     {"1,stats=0,mmap=0", {.nframe = 1}},
+    {"1,mmap=1", {.nframe = 1, .stats = true, .mmap = true}},
     {"1,max=5", {.nframe = 1, .stats = true, .max = 5}},
     {"1,max=3K", {.nframe = 1, .stats = true, .max = 3 * KIB}},
     {"1,max=3M", {.nframe = 1, .stats = true, .max = 3 * KIB * KIB}},

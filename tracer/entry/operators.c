@@ -75,7 +75,7 @@ OPERATOR void _ZdlPvSt11align_val_t(void *block, uintptr_t second, uintptr_t thi
 static void operator_find(struct operator_below *operator_below, const struct tm_object *allocator)
 {
     struct tm_object object;
-    void *symbol = dlsym(RTLD_NEXT, operator_below->name);
+    void *symbol = tm_real_symbol(operator_below->name);
     bool is_own =
         symbol && allocator && tm_object_find((uintptr_t)symbol, &object) && object.start == allocator->start;
     tm_publish(is_own ? &operator_below->own.symbol : &operator_below->through.symbol, symbol);

@@ -1,6 +1,7 @@
 #include "real.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #include "../atomics.h"
@@ -18,10 +19,64 @@ static void *volatile relocated = (void *)&relocated;
 enum { UNKNOWN, SEARCHING, FOUND };
 static uint32_t stage = UNKNOWN;
 
+bool tm_real_is_late;
+
+/* RTLD_DEFAULT also searches the library that asks. */
+static bool is_own(const void *symbol)
+{
+    struct tm_object own, object;
+    return tm_object_find((uintptr_t)&tm_real, &own) && tm_object_find((uintptr_t)symbol, &object) &&
+           object.start == own.start;
+}
+
+/* Is it the program's own stub for a function of a library? That is what the function's address is in a
+ * program at a fixed address, so that dlsym finds it first. */
+static bool is_stub(void *address)
+{
+    Dl_info info;
+    const ElfW(Sym) *symbol = NULL;
+    return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+           symbol->st_shndx == SHN_UNDEF;
+}
+
+/* The function that this object itself has. */
+static void *symbol_of_object(const struct link_map *map, const char *name)
+{
+    struct tm_object object;
+    void *library = map->l_name[0] == '/' ? dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *symbol = library ? dlsym(library, name) : NULL;
+    if (library) {
+        dlclose(library);
+    }
+    return symbol && tm_object_find((uintptr_t)symbol, &object) && object.name == map->l_name ? symbol : NULL;
+}
+
+/* In the order in which objects were loaded, that of the global scope. The caller has the loader's lock. */
+static void *symbol_behind_stubs(const char *name)
+{
+    void *symbol = NULL;
+    for (const struct link_map *map = _r_debug.r_map; map && !symbol; map = map->l_next) {
+        symbol = symbol_of_object(map, name);
+    }
+    return symbol;
+}
+
+void *tm_real_symbol(const char *name)
+{
+    if (!tm_real_is_late) {
+        return dlsym(RTLD_NEXT, name);
+    }
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    if (symbol && is_stub(symbol)) {
+        symbol = symbol_behind_stubs(name);
+    }
+    return symbol && is_own(symbol) ? NULL : symbol;
+}
+
 static struct tm_real real_search(void)
 {
     struct tm_real real;
-#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
+#define FIND(name) *(void **)&real.name = tm_real_symbol(#name)
     FIND(malloc);
     FIND(calloc);
     FIND(realloc);

@@ -27,6 +27,13 @@ TM_DATA struct tm_real tm_real;
  * 0. */
 TM_DATA size_t tm_real_least;
 
+/* Was the tracer loaded into a process that ran already? Then no search order leads to the hooks, and what is
+ * below is what the program finds. Set once, before tm_real_find(). */
+TM_DATA bool tm_real_is_late;
+
+/* A function of this name below the tracer, or NULL. A late tracer asks in its constructor only. */
+void *tm_real_symbol(const char *name);
+
 /* Finds the functions behind the tracer's own in the search order. False while that cannot be done: the
  * tracer is not relocated yet, or this thread or another is at it (dlsym may allocate). */
 bool tm_real_find(void);

@@ -7,12 +7,15 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "../attach/attach.h"
+#include "../attach/redirect.h"
 #include "../control.h"
 #include "../entry/operators.h"
 #include "../options.h"
 #include "../record/operation.h"
 #include "../record/sample.h"
 #include "../record/totals.h"
+#include "../tables/mappings.h"
 #include "../tables/modules.h"
 #include "../tables/root.h"
 #include "environment.h"
@@ -33,6 +36,11 @@ static void complain(const struct tm_options_error *error)
 
 static void options_find(struct tm_options *options)
 {
+    if (tm_real_is_late) { /* the debugger says how many frames */
+        tm_options_init(options);
+        options->nframe = 0;
+        return;
+    }
     struct tm_environment environment;
     struct tm_options_error error;
     tm_environment_read(&environment);
@@ -58,6 +66,7 @@ static void after_fork_in_child(void)
     tm_control_forked();
     tm_modules_forked();
     tm_operation_forked();
+    tm_mappings_forked();
     tm_totals_forked(tm_local.thread ? tm_local.index : TM_REGION_FULL);
 }
 
@@ -127,7 +136,8 @@ static void tracer_prepare(void)
     options_find(&options);
     struct tm_root_options root_options = {
         .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0) |
-                    (options.sample ? TM_FEATURE_SAMPLED : 0) | (options.freed ? TM_FEATURE_FREED : 0),
+                    (options.sample ? TM_FEATURE_SAMPLED : 0) | (options.freed ? TM_FEATURE_FREED : 0) |
+                    (options.mmap ? TM_FEATURE_MMAP : 0),
         .max_bytes = options.max,
         .sample_bytes = options.sample,
         .freed_count = options.freed,
@@ -139,6 +149,9 @@ static void tracer_prepare(void)
         return;
     }
     allocator_find();
+    if (tm_real_is_late) {
+        tm_redirect_prepare();
+    }
     tm_root_create(&root_options);
     tm_sample_bytes = options.sample;
     tm_operation_init();
@@ -168,5 +181,6 @@ __attribute__((used)) static int (*const functions_of_tm_h)(int) = tm_start;
 
 __attribute__((constructor(101))) static void library_loaded(void)
 {
+    tm_real_is_late = tm_attach_is_late();
     tm_wake();
 }
