@@ -19,8 +19,10 @@ def program(tmp_path_factory):
 
 def coreanalyze(words, core, operand=()):
     command, *options = words.split()
-    return harness.run([harness.COREANALYZE, command, *[("-" + word if re.match(r"-\w{2}", word) else word) for word in options],
-                        core, *operand], binary=True).stdout.rstrip(b"\n")
+    options = ["-" + word if re.match(r"-\w{2}", word) else word for word in options]
+    result = harness.run([harness.COREANALYZE, command, *options, core, *operand], binary=True)
+    assert result.returncode == 0, result
+    return result.stdout.rstrip(b"\n")
 
 
 @pytest.mark.parametrize("name", ["classes.cpp", "arenas.c", "tls.c", "ended.c"])
