@@ -38,6 +38,18 @@ static const struct command commands[] = {
      ca_run_block},
     {"blocks", CA_FOR_BLOCKS, 1, false, false, "SOURCE", "live blocks one by one",
      "Lists live blocks one by one: address, size, age, thread, line.", ca_run_blocks},
+    {"leaks", CA_FOR_LEAKS, 1, false, false, "CORE", "blocks that nothing reaches",
+     "Looks through the memory for pointers to each live block and lists the blocks that nothing reaches any "
+     "more, "
+     "grouped by traceback: direct leaks, to which no other block points, then indirect ones, which leaked "
+     "blocks "
+     "alone point to.",
+     ca_run_leaks},
+    {"refs", CA_FOR_REFS, 1, false, true, "CORE ADDRESS", "who points to the block of an address",
+     "Lists the words that point into the block of an address: registers, stacks, thread-local storage, "
+     "variables, "
+     "mappings and other blocks; with --chain a shortest way by which the program reaches it.",
+     ca_run_refs},
     {"info", CA_FOR_INFO, 1, false, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
      "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own "
      "memory, modules, operations in flight, coverage.",
@@ -216,11 +228,11 @@ static bool operands_check(const struct command *command, const struct ca_option
 {
     const char *const *operands = options->operands.items;
     if (options->operands.count < wanted) {
-        const char *what = command->writes               ? "a core or snapshot file and a file to write"
-                           : command->asks               ? "a core file and an address"
-                           : wanted > 1                  ? "two core or snapshot files"
-                           : command->bit == CA_FOR_INFO ? "a core file"
-                                                         : "a core or snapshot file";
+        const char *what = command->writes ? "a core or snapshot file and a file to write"
+                           : command->asks ? "a core file and an address"
+                           : wanted > 1    ? "two core or snapshot files"
+                           : command->bit & (CA_FOR_INFO | CA_FOR_LEAKS) ? "a core file"
+                                                                         : "a core or snapshot file";
         /* By the caller: one operand is left. */
         bool given = wanted < command->sources + command->writes + command->asks;
         return ca_fail(ret_error, CA_USAGE, "%s expected: %s",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../memory/types.h"
 #include "../output/coverage.h"
 #include "problems.h"
 #include "selection.h"
@@ -16,6 +17,17 @@ struct side {
     struct ca_weight *weights;
     size_t weight_count;
 };
+
+static bool types_add(struct ca_selection *selection, struct ca_target *target, struct ca_types **ret_types,
+                      struct ca_error **ret_error)
+{
+    struct ca_memory *memory = ca_target_memory(target, ret_error);
+    *ret_types = memory ? ca_types_create(memory, ret_error) : NULL;
+    if (*ret_types) {
+        ca_selection_set_types(selection, *ret_types);
+    }
+    return *ret_types;
+}
 
 /* On an error nothing is owned. */
 static bool side_read(struct side *side, const struct ca_options *options, struct ca_target *target,
@@ -30,9 +42,13 @@ static bool side_read(struct side *side, const struct ca_options *options, struc
     if (!side->snapshot) {
         return false;
     }
+    struct ca_types *types = NULL;
     struct ca_selection *selection = ca_selection_create(options, side->table, side->snapshot, ret_error);
-    bool done = selection && ca_selection_weights(selection, &side->weights, &side->weight_count, ret_error);
+    bool done = selection &&
+                (options->by != CA_KEY_TYPE || types_add(selection, target, &types, ret_error)) &&
+                ca_selection_weights(selection, &side->weights, &side->weight_count, ret_error);
     ca_selection_destroy(selection);
+    ca_types_destroy(types);
     return done;
 }
 

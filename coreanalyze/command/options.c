@@ -158,6 +158,9 @@ static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *s
 
 static bool set_format(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
+    if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_LEAKS) {
+        return ca_fail(&parse->error, CA_USAGE, "--format: a profile does not tell which blocks are leaked");
+    }
     if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_DIFF) {
         return ca_fail(&parse->error, CA_USAGE,
                        "--format: a profile holds no difference; save both and use pprof -diff_base");
@@ -270,12 +273,14 @@ static const char *const sort_words[] = {
 static const char *const color_words[] = {
     [CA_COLOR_AUTO] = "auto", [CA_COLOR_ALWAYS] = "always", [CA_COLOR_NEVER] = "never", NULL};
 
+static const char *const roots_words[] = {[CA_ROOTS_ALL] = "all", [CA_ROOTS_LSAN] = "lsan", NULL};
+
 #define FOR_STATISTICS (CA_FOR_REPORT | CA_FOR_TOP | CA_FOR_DIFF)
 #define FOR_TRACES     (FOR_STATISTICS | CA_FOR_TRACES)
-#define FOR_BLOCKS     (FOR_TRACES | CA_FOR_BLOCKS)
-#define FOR_FRAMES     (FOR_BLOCKS | CA_FOR_BLOCK)
+#define FOR_BLOCKS     (FOR_TRACES | CA_FOR_BLOCKS | CA_FOR_LEAKS)
+#define FOR_FRAMES     (FOR_BLOCKS | CA_FOR_BLOCK | CA_FOR_REFS)
 #define FOR_CHOICE     (FOR_BLOCKS | CA_FOR_SAVE)
-#define FOR_ALL        (FOR_CHOICE | CA_FOR_INFO | CA_FOR_BLOCK)
+#define FOR_ALL        (FOR_CHOICE | CA_FOR_INFO | CA_FOR_BLOCK | CA_FOR_REFS)
 #define FOR_OUTPUT     (FOR_FRAMES | CA_FOR_INFO)
 #define FIELD(name)    offsetof(struct ca_options, name)
 
@@ -287,19 +292,30 @@ const struct ca_option_spec ca_option_table[] = {
 
     {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
-     "Group by lineno (default), filename, traceback, function, module, domain or thread"},
+     "Group by lineno (default), filename, traceback, function, module, domain, thread or type (the C++ "
+     "class that a block begins with)"},
+    {"by", 0, "KEY", CA_FOR_LEAKS, set_by, FIELD(by), ca_key_words,
+     "Group by traceback (default), lineno, filename, function, module, domain, thread or type"},
+    {"chain", 0, NULL, CA_FOR_REFS, set_flag, FIELD(chain), NULL,
+     "Show a shortest chain of pointers from a root to the block: why it is alive"},
+    {"roots", 0, "ROOTS", CA_FOR_LEAKS | CA_FOR_REFS, set_choice, FIELD(roots), roots_words,
+     "Where pointers to blocks in use are looked for: all (default): registers, stacks, thread-local "
+     "storage, "
+     "variables and what the program maps itself; lsan: without the last, as LeakSanitizer does"},
     {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,
      "Count a block for every frame of its traceback, as often as it occurs there; unique: once per group"},
     {"value", 0, "VALUE", FOR_STATISTICS, set_choice, FIELD(value), ca_value_words,
      "live: what is allocated now (default); peak: what was when most was allocated; total: all that was "
      "allocated since tracing began"},
-    {"limit", 'n', "N", FOR_STATISTICS, set_count, FIELD(limit), NULL,
+    {"limit", 'n', "N", FOR_STATISTICS | CA_FOR_LEAKS, set_count, FIELD(limit), NULL,
      "Show the N largest (default 10), 0 = all"},
     {"sort", 0, "ORDER", CA_FOR_BLOCKS, set_choice, FIELD(sort), sort_words,
      "size (default: the largest first), address (the lowest first) or age (the oldest first; needs "
      "detail=1)"},
     {"limit", 'n', "N", CA_FOR_BLOCKS, set_count, FIELD(limit), NULL,
      "Show the first N blocks (default 10), 0 = all"},
+    {"limit", 'n', "N", CA_FOR_REFS, set_count, FIELD(limit), NULL,
+     "Show the first N pointers (default 10), 0 = all"},
     {"skip", 0, "GLOB", FOR_FRAMES, set_list, FIELD(skip), NULL,
      "Functions that only hand out memory, beside malloc wrappers known: their callers are shown "
      "(repeatable)"},
@@ -336,9 +352,11 @@ const struct ca_option_spec ca_option_table[] = {
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
      "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
      "snapshot file)"},
+    {"format", 0, "FORMAT", CA_FOR_LEAKS, set_format, FIELD(format), format_words,
+     "text (default), json, csv or folded (stacks for a flame graph)"},
     {"format", 0, "FORMAT", CA_FOR_BLOCKS, set_format, FIELD(format), record_words,
      "text (default), json or csv"},
-    {"format", 0, "FORMAT", CA_FOR_INFO | CA_FOR_BLOCK, set_format, FIELD(format), object_words,
+    {"format", 0, "FORMAT", CA_FOR_INFO | CA_FOR_BLOCK | CA_FOR_REFS, set_format, FIELD(format), object_words,
      "text (default) or json"},
     {"output", 'o', "FILE", FOR_OUTPUT, set_text, FIELD(output), NULL,
      "Write to FILE, which changes only when the answer is complete"},
@@ -346,6 +364,8 @@ const struct ca_option_spec ca_option_table[] = {
      "auto (default: on a terminal), always or never"},
     {"fail-over", 0, "BYTES", FOR_STATISTICS, set_size, FIELD(fail_over), NULL,
      "Exit with 3 when the total is larger; diff: the growth"},
+    {"fail-over", 0, "BYTES", CA_FOR_LEAKS, set_size, FIELD(fail_over), NULL,
+     "Exit with 3 when more is leaked"},
 
     {.commands = FOR_ALL, .text = "Symbols:"},
     {"sysroot", 0, "DIR", FOR_ALL, set_text, FIELD(sysroot), NULL, "Look for the process's files below DIR"},
@@ -495,7 +515,7 @@ bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, i
     for (size_t i = 0; i < options->filter_count; i++) {
         options->filters[i].all_frames = options->all_frames;
     }
-    if (options->format == CA_FORMAT_FOLDED && !options->has_by) {
+    if ((options->format == CA_FORMAT_FOLDED || command == CA_FOR_LEAKS) && !options->has_by) {
         options->by = CA_KEY_TRACEBACK;
     }
     if (!options->limit.given) {

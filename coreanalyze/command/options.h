@@ -15,11 +15,14 @@ enum ca_command_bit {
     CA_FOR_SAVE = 0x20,
     CA_FOR_BLOCK = 0x40,
     CA_FOR_BLOCKS = 0x80,
+    CA_FOR_LEAKS = 0x100,
+    CA_FOR_REFS = 0x200,
 };
 
 enum ca_format { CA_FORMAT_TEXT, CA_FORMAT_JSON, CA_FORMAT_CSV, CA_FORMAT_FOLDED, CA_FORMAT_PPROF };
 /* Of single blocks: largest first, lowest address first, oldest first. */
 enum ca_sort { CA_SORT_SIZE, CA_SORT_ADDRESS, CA_SORT_AGE };
+enum ca_roots { CA_ROOTS_ALL, CA_ROOTS_LSAN };
 enum ca_color { CA_COLOR_AUTO, CA_COLOR_ALWAYS, CA_COLOR_NEVER };
 
 /* A number that may not have been given. */
@@ -66,6 +69,9 @@ struct ca_options {
     const char *output;         /* NULL = stream 1 */
     int color;                  /* enum ca_color */
     struct ca_number fail_over; /* bytes */
+
+    int roots; /* enum ca_roots */
+    bool chain;
 
     const char *sysroot;
     const char *debug_directory;

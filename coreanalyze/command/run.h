@@ -33,6 +33,8 @@ bool ca_run_diff(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_traces(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_block(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_blocks(struct ca_run *run, struct ca_error **ret_error);
+bool ca_run_leaks(struct ca_run *run, struct ca_error **ret_error);
+bool ca_run_refs(struct ca_run *run, struct ca_error **ret_error);
 bool ca_run_info(struct ca_run *run, struct ca_error **ret_error);
 /* Also what --format pprof of top and traces is. */
 bool ca_run_save(struct ca_run *run, struct ca_error **ret_error);

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../memory/types.h"
+
 struct ca_selection {
     const struct ca_options *options;
     const struct ca_table *table;
     struct ca_snapshot *snapshot;
     struct ca_filter_set *filters;
+    struct ca_types *types;
+    struct ca_error *error; /* of looking for a type */
 
     /* The last decision about a traceback in a domain. */
     bool decided, keeps;
@@ -18,6 +22,11 @@ struct ca_selection {
 static bool needs_blocks(const struct ca_options *options)
 {
     return options->min_size.given || options->max_size.given || options->older.given || options->newer.given;
+}
+
+static bool needs_types(const struct ca_options *options)
+{
+    return options->by == CA_KEY_TYPE;
 }
 
 static bool needs_threads(const struct ca_options *options)
@@ -43,10 +52,11 @@ static bool check_recorded(const struct ca_options *options, const struct ca_tab
         return ca_fail(ret_error, CA_USAGE,
                        "%s needs the time of every block, which snapshot files do not hold", option);
     }
-    if (options->value != CA_VALUE_LIVE && (option || needs_blocks(options))) {
+    if (options->value != CA_VALUE_LIVE && (option || needs_blocks(options) || needs_types(options))) {
         return ca_fail(ret_error, CA_USAGE,
                        "%s is about single blocks, --value %s about blocks that may be gone",
                        option                    ? option
+                       : needs_types(options)    ? "--by type"
                        : options->min_size.given ? "--min-size"
                                                  : "--max-size",
                        options->value == CA_VALUE_PEAK ? "peak" : "total");
@@ -75,6 +85,11 @@ struct ca_selection *ca_selection_create(const struct ca_options *options, const
         }
     }
     return selection;
+}
+
+void ca_selection_set_types(struct ca_selection *selection, struct ca_types *types)
+{
+    selection->types = types;
 }
 
 void ca_selection_destroy(struct ca_selection *selection)
@@ -201,15 +216,53 @@ bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *t
     return traceback_keeps(selection, trace->domain, trace->traceback, ret_keeps, ret_error);
 }
 
+bool ca_selection_label(struct ca_selection *selection, const struct ca_trace *trace, uint32_t *ret_label,
+                        struct ca_error **ret_error)
+{
+    const char *name;
+    *ret_label = 0;
+    if (!selection->types) {
+        return true;
+    }
+    if (!ca_types_find(selection->types, trace->address, trace->size, &name, ret_error)) {
+        return false;
+    }
+    *ret_label = ca_snapshot_add_string(selection->snapshot, name, strlen(name));
+    return *ret_label != UINT32_MAX || ca_fail_memory(ret_error);
+}
+
+static bool label_trace(void *context, const struct ca_trace *trace, uint32_t *ret_label)
+{
+    struct ca_selection *selection = context;
+    return ca_selection_label(selection, trace, ret_label, &selection->error);
+}
+
+/* Looks at each block. */
+static bool weigh_blocks(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
+                         struct ca_error **ret_error)
+{
+    const struct ca_labeller labeller = {label_trace, selection};
+    if (ca_snapshot_weights_where(selection->snapshot, needs_threads(selection->options), block_keeps,
+                                  selection, selection->types ? &labeller : NULL, ret_weights, ret_count,
+                                  ret_error)) {
+        return true;
+    }
+    if (selection->error) {
+        ca_error_destroy(*ret_error);
+        *ret_error = selection->error;
+        selection->error = NULL;
+    }
+    return false;
+}
+
 bool ca_selection_weights(struct ca_selection *selection, struct ca_weight **ret_weights, size_t *ret_count,
                           struct ca_error **ret_error)
 {
     const struct ca_options *options = selection->options;
     struct ca_weight *weights;
     size_t count;
-    bool read = needs_blocks(options)
-                    ? ca_snapshot_weights_where(selection->snapshot, needs_threads(options), block_keeps,
-                                                selection, &weights, &count, ret_error)
+    bool read = needs_blocks(options) || needs_types(options)
+                    ? weigh_blocks(selection, &weights, &count, ret_error)
                     : ca_snapshot_weights(selection->snapshot, options->value, needs_threads(options),
                                           &weights, &count, ret_error);
     if (!read) {

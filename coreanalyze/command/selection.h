@@ -11,10 +11,17 @@ struct ca_selection;
  * needs what this process did not record. */
 struct ca_selection *ca_selection_create(const struct ca_options *options, const struct ca_table *table,
                                          struct ca_snapshot *snapshot, struct ca_error **ret_error);
+/* For --by type; borrowed. */
+struct ca_types;
+void ca_selection_set_types(struct ca_selection *selection, struct ca_types *types);
 void ca_selection_destroy(struct ca_selection *selection); /* NULL is allowed */
 
 /* Whether one block is meant. Cheapest for traces in canonical order: equal neighbours are decided once. */
 bool ca_selection_keeps(struct ca_selection *selection, const struct ca_trace *trace, bool *ret_keeps,
+                        struct ca_error **ret_error);
+
+/* The label of a block for --by type: a string id of the snapshot; 0 without types. */
+bool ca_selection_label(struct ca_selection *selection, const struct ca_trace *trace, uint32_t *ret_label,
                         struct ca_error **ret_error);
 
 /* The weights of what is meant, for --value and --by. Blocks are visited one by one only where sizes or ages

@@ -46,7 +46,28 @@ static bool overlaps(const struct ca_images *images, uint64_t start, uint64_t en
     return false;
 }
 
-static bool recorded_add(struct ca_images *images, const struct ca_table *table,
+static bool headers_read(struct ca_source *source, uint64_t start, struct ca_module *module);
+
+/* Of an object file with gaps between its segments the loader names, and the tables hold, one segment alone.
+ */
+static void range_complete(struct ca_source *source, struct ca_module *module)
+{
+    const struct ca_mapping *mapping = ca_source_mapping_at(source, module->start);
+    size_t count;
+    const struct ca_mapping *mappings = ca_source_mappings(source, &count);
+    for (size_t i = 0; mapping && mapping->offset && i < count; i++) {
+        struct ca_module whole = {0};
+        if (mappings[i].offset == 0 && mappings[i].start < module->start &&
+            strcmp(mappings[i].path, mapping->path) == 0 && headers_read(source, mappings[i].start, &whole) &&
+            whole.bias == module->bias && module->end <= whole.end) {
+            module->start = whole.start;
+            module->end = whole.end;
+            return;
+        }
+    }
+}
+
+static bool recorded_add(struct ca_images *images, struct ca_source *source, const struct ca_table *table,
                          struct ca_symbolizer *symbolizer)
 {
     for (size_t i = 1; i < table->module_count; i++) {
@@ -55,6 +76,7 @@ static bool recorded_add(struct ca_images *images, const struct ca_table *table,
             continue;
         }
         struct ca_image image = {*module, symbolizer, (uint32_t)i};
+        range_complete(source, &image.module);
         if (!image_add(images, &image)) {
             return false;
         }
@@ -170,7 +192,8 @@ bool ca_images_read(struct ca_images *images, struct ca_source *source, const st
         return ca_fail_memory(ret_error);
     }
     images->modules[images->module_count++] = (struct ca_module){.path = strdup("")};
-    if (!images->modules[0].path || !recorded_add(images, table, symbolizer) || !named_add(images, source)) {
+    if (!images->modules[0].path || !recorded_add(images, source, table, symbolizer) ||
+        !named_add(images, source)) {
         return ca_fail_memory(ret_error);
     }
     images->symbolizer = ca_symbolizer_create(images->modules, images->module_count, options, ret_error);

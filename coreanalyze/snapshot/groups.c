@@ -6,11 +6,11 @@
 
 #include "../util/grow.h"
 
-/* What CPython calls them in its messages; the last four are ours. */
+/* What CPython calls them in its messages; the last five are ours. */
 static const char *const key_names[] = {
     [CA_KEY_LINENO] = "lineno",     [CA_KEY_FILENAME] = "filename", [CA_KEY_TRACEBACK] = "traceback",
     [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module",     [CA_KEY_DOMAIN] = "domain",
-    [CA_KEY_THREAD] = "thread",
+    [CA_KEY_THREAD] = "thread",     [CA_KEY_TYPE] = "type",
 };
 
 bool ca_grouping_init(struct ca_grouping *grouping, struct ca_snapshot *snapshot, enum ca_key key,
@@ -210,6 +210,19 @@ static bool group_of_frame(struct ca_grouping *grouping, uint32_t frame, uint32_
     return true;
 }
 
+/* What the weight is labelled with. */
+static bool group_of_type(struct ca_grouping *grouping, uint32_t label, uint32_t *ret_group,
+                          struct ca_error **ret_error)
+{
+    if (label == 0) {
+        return ca_fail(ret_error, CA_USAGE,
+                       "types are known where the memory is: of a process or its core file");
+    }
+    uint32_t key = ca_snapshot_add_frame(grouping->snapshot, &(struct ca_frame){.filename = label});
+    return (key != UINT32_MAX && group_find(grouping, &key, 1, false, ret_group)) ||
+           ca_fail_memory(ret_error);
+}
+
 static bool group_of_label(struct ca_grouping *grouping, const char *kind, uint32_t number,
                            uint32_t *ret_group)
 {
@@ -249,6 +262,9 @@ static bool group_of_weight(struct ca_grouping *grouping, const struct ca_weight
         return group_of_label(grouping, domain ? "domain" : "thread",
                               domain ? weight->domain : weight->thread, ret_group) ||
                ca_fail_memory(ret_error);
+    }
+    if (grouping->key == CA_KEY_TYPE) {
+        return group_of_type(grouping, weight->label, ret_group, ret_error);
     }
     bool whole = grouping->key == CA_KEY_TRACEBACK;
     size_t count = 0;
@@ -298,6 +314,9 @@ bool ca_grouping_add(struct ca_grouping *grouping, const struct ca_weight *weigh
                 return false;
             }
             group_visit(grouping, group, &weights[i], i + 1);
+            if (grouping->members) {
+                grouping->members[i] = group;
+            }
         }
         grouping->total_size += weights[i].size;
         grouping->total_count += weights[i].count;

@@ -33,6 +33,7 @@ struct ca_grouping {
     struct ca_index index;
     uint32_t *group_of_frame; /* index = frame id: group + 1, 0 = not looked up yet */
     size_t group_of_frame_count;
+    uint32_t *members; /* where it is not NULL: weight -> its group, of those added by the next call */
     unsigned __int128 total_size; /* of the weights, each once */
     uint64_t total_count;
 };

@@ -22,6 +22,7 @@ struct ca_weight {
     uint32_t traceback;
     uint32_t domain;
     uint32_t thread;
+    uint32_t label; /* string id, for CA_KEY_TYPE; 0 = none */
 };
 
 /* Something that looks at traces; false = out of memory. */
@@ -69,11 +70,17 @@ const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *
  * threads apart (needs detail, else an error with CA_USAGE). Caller frees with free(). */
 bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
                          struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);
+/* Gives a trace its label, a string id; false = out of memory, or an error that is the context's own. */
+struct ca_labeller {
+    bool (*label)(void *context, const struct ca_trace *trace, uint32_t *ret_label);
+    void *context;
+};
 /* The same for the live traces that `keeps` is true for. Neither sorts nor keeps the traces: it costs one
- * look at each. */
+ * look at each. labeller NULL: no labels. */
 bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
                                bool (*keeps)(const void *context, const struct ca_trace *trace),
-                               const void *context, struct ca_weight **ret_weights, size_t *ret_count,
+                               const void *context, const struct ca_labeller *labeller,
+                               struct ca_weight **ret_weights, size_t *ret_count,
                                struct ca_error **ret_error);
 
 #endif

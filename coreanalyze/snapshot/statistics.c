@@ -66,6 +66,7 @@ bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_stati
         items[i] = (struct ca_statistic){.size = group->size,
                                          .count = group->count,
                                          .traceback = group->traceback,
+                                         .number = (uint32_t)i,
                                          .frames = grouping->frames + group->first,
                                          .frame_count = group->frame_count};
         if (diff) {
@@ -89,16 +90,32 @@ bool ca_grouping_finish(struct ca_grouping *grouping, bool diff, struct ca_stati
     return true;
 }
 
+static bool compute(struct ca_snapshot *snapshot, const struct ca_weight *weights, size_t weight_count,
+                    enum ca_key key, enum ca_cumulative cumulative, uint32_t *members,
+                    struct ca_statistics **ret_statistics, struct ca_error **ret_error)
+{
+    struct ca_grouping grouping;
+    bool ok = ca_grouping_init(&grouping, snapshot, key, cumulative, ret_error);
+    grouping.members = members;
+    ok = ok && ca_grouping_add(&grouping, weights, weight_count, ret_error) &&
+         ca_grouping_finish(&grouping, false, ret_statistics, ret_error);
+    ca_grouping_deinit(&grouping);
+    return ok;
+}
+
 bool ca_statistics_compute(struct ca_snapshot *snapshot, const struct ca_weight *weights, size_t weight_count,
                            enum ca_key key, enum ca_cumulative cumulative,
                            struct ca_statistics **ret_statistics, struct ca_error **ret_error)
 {
-    struct ca_grouping grouping;
-    bool ok = ca_grouping_init(&grouping, snapshot, key, cumulative, ret_error) &&
-              ca_grouping_add(&grouping, weights, weight_count, ret_error) &&
-              ca_grouping_finish(&grouping, false, ret_statistics, ret_error);
-    ca_grouping_deinit(&grouping);
-    return ok;
+    return compute(snapshot, weights, weight_count, key, cumulative, NULL, ret_statistics, ret_error);
+}
+
+bool ca_statistics_compute_members(struct ca_snapshot *snapshot, const struct ca_weight *weights,
+                                   size_t weight_count, enum ca_key key, uint32_t *members,
+                                   struct ca_statistics **ret_statistics, struct ca_error **ret_error)
+{
+    return compute(snapshot, weights, weight_count, key, CA_CUMULATIVE_OFF, members, ret_statistics,
+                   ret_error);
 }
 
 void ca_statistics_destroy(struct ca_statistics *statistics)

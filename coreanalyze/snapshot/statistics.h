@@ -20,6 +20,7 @@ struct ca_statistic {
     size_t frame_count;
     uint32_t traceback; /* id of the group's traceback that holds most; UINT32_MAX: the group is in the old
                            snapshot only */
+    uint32_t number;    /* by which `members` of ca_statistics_compute_members names the group */
 };
 
 struct ca_statistics {
@@ -34,6 +35,11 @@ struct ca_statistics {
 bool ca_statistics_compute(struct ca_snapshot *snapshot, const struct ca_weight *weights, size_t weight_count,
                            enum ca_key key, enum ca_cumulative cumulative,
                            struct ca_statistics **ret_statistics, struct ca_error **ret_error);
+/* The same; members[i], of weight_count elements, is the number of the group that weight i went to. Not for
+ * cumulative keys. */
+bool ca_statistics_compute_members(struct ca_snapshot *snapshot, const struct ca_weight *weights,
+                                   size_t weight_count, enum ca_key key, uint32_t *members,
+                                   struct ca_statistics **ret_statistics, struct ca_error **ret_error);
 /* new.compare_to(old): ids of the result are those of `new_snapshot`. */
 bool ca_statistics_compare(struct ca_snapshot *new_snapshot, const struct ca_weight *new_weights,
                            size_t new_count, struct ca_snapshot *old_snapshot,

@@ -16,7 +16,7 @@ struct weights {
 static uint32_t hash_weight(const struct ca_weight *weight)
 {
     uint32_t hash = ca_hash_combine(weight->thread, (uint64_t)weight->domain << 32 | weight->traceback);
-    return hash;
+    return weight->label ? ca_hash_combine(hash, weight->label) : hash;
 }
 
 static bool weight_equal(const void *array, uint32_t element, const void *key)
@@ -24,7 +24,7 @@ static bool weight_equal(const void *array, uint32_t element, const void *key)
     const struct ca_weight *weight = &((const struct weights *)array)->items[element];
     const struct ca_weight *wanted = key;
     return weight->traceback == wanted->traceback && weight->domain == wanted->domain &&
-           weight->thread == wanted->thread;
+           weight->thread == wanted->thread && weight->label == wanted->label;
 }
 
 static uint32_t weight_hash(const void *array, uint32_t element)
@@ -81,6 +81,7 @@ struct choosing {
     bool by_thread;
     bool (*keeps)(const void *context, const struct ca_trace *trace);
     const void *context;
+    const struct ca_labeller *labeller; /* or NULL */
 };
 
 /* Blocks come in the order of their addresses, so that neighbours have nothing in common, but a traceback
@@ -95,9 +96,13 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
     struct ca_weight key = {.traceback = trace->traceback,
                             .domain = trace->domain,
                             .thread = choosing->by_thread ? trace->thread : 0};
+    if (choosing->labeller && !choosing->labeller->label(choosing->labeller->context, trace, &key.label)) {
+        return false;
+    }
     uint32_t *recent = &weights->recent[trace->traceback];
     struct ca_weight *weight = *recent == UINT32_MAX ? NULL : &weights->items[*recent];
-    if (weight == NULL || weight->domain != key.domain || weight->thread != key.thread) {
+    if (weight == NULL || weight->domain != key.domain || weight->thread != key.thread ||
+        weight->label != key.label) {
         weight = weights_find(weights, &key);
         if (weight == NULL) {
             return false;
@@ -136,10 +141,11 @@ static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visit
 
 bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
                                bool (*keeps)(const void *context, const struct ca_trace *trace),
-                               const void *context, struct ca_weight **ret_weights, size_t *ret_count,
-                               struct ca_error **ret_error)
+                               const void *context, const struct ca_labeller *labeller,
+                               struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error)
 {
-    struct choosing choosing = {.by_thread = by_thread, .keeps = keeps, .context = context};
+    struct choosing choosing = {
+        .by_thread = by_thread, .keeps = keeps, .context = context, .labeller = labeller};
     struct weights *weights = &choosing.weights;
     size_t tracebacks = snapshot->traceback_count + 1;
     weights->recent = malloc(tracebacks * sizeof *weights->recent);

@@ -42,7 +42,4 @@ void ca_source_set_process(struct ca_source *source, uint32_t pid, uint32_t mach
 void ca_source_set_auxv(struct ca_source *source, const void *bytes, size_t size);
 void ca_source_set_siginfo(struct ca_source *source, const void *bytes, size_t size);
 
-/* Value of the first entry of this type (AT_*) in the auxiliary vector; false = not there. */
-bool ca_source_auxv(const struct ca_source *source, uint64_t type, uint64_t *ret_value);
-
 #endif

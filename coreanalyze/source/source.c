@@ -395,6 +395,14 @@ const void *ca_source_map_some(struct ca_source *source, uint64_t address, size_
     return copy_some(source, address, size, ret_size, ret_owned, ret_error);
 }
 
+const void *ca_source_view(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size)
+{
+    *ret_size = 0;
+    return source->operations->view
+               ? source->operations->view(source, address, clip_size(address, size), ret_size)
+               : NULL;
+}
+
 const void *ca_source_map(struct ca_source *source, uint64_t address, size_t size, void **ret_owned,
                           struct ca_error **ret_error)
 {

@@ -82,6 +82,10 @@ const void *ca_source_map(struct ca_source *source, uint64_t address, size_t siz
 const void *ca_source_map_some(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size,
                                void **ret_owned, struct ca_error **ret_error);
 
+/* What there is of the range from its start on without copying: of a source in memory. NULL = none. Borrowed
+ * until the source changes. */
+const void *ca_source_view(struct ca_source *source, uint64_t address, size_t size, size_t *ret_size);
+
 /* Sorted by start, not overlapping. Borrowed until the source changes. These three cannot fail: where the
  * caller's description was interrupted, they give nothing and the next function with a ret_error reports it.
  */
@@ -89,6 +93,9 @@ const struct ca_mapping *ca_source_mappings(struct ca_source *source, size_t *re
 /* The crashed thread first when known, then in the source's order. */
 const struct ca_thread *ca_source_threads(struct ca_source *source, size_t *ret_count);
 const struct ca_process *ca_source_process(struct ca_source *source);
+
+/* Value of the first entry of this type (AT_*) in the auxiliary vector; false = not there. */
+bool ca_source_auxv(const struct ca_source *source, uint64_t type, uint64_t *ret_value);
 
 /* True when the file ends before the bytes that its headers promise; expected and found in bytes. */
 bool ca_source_truncated(struct ca_source *source, uint64_t *ret_expected, uint64_t *ret_found);

@@ -43,6 +43,41 @@ bool ca_block_at(struct ca_table *table, uint32_t domain, uint64_t address, stru
     return true;
 }
 
+/* Of those beside the live words; `blocks` in any order. */
+static bool find_beside(const struct ca_block *blocks, size_t count, const struct ca_block *key, bool foreign,
+                        struct ca_block *ret_block)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].address == key->address && blocks[i].size == key->size &&
+            (blocks[i].domain != 0) == foreign) {
+            *ret_block = blocks[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ca_table_block_at(struct ca_table *table, uint64_t address, uint64_t size, bool foreign,
+                       struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error)
+{
+    const struct ca_table_private *internal = table->internal;
+    struct ca_block key = {.address = address, .size = size};
+    *ret_found = false;
+    if (!foreign && !ca_block_at(table, 0, address, ret_block, ret_found, ret_error)) {
+        return false;
+    }
+    if (foreign && !ca_wide_read(table, ret_error)) {
+        return false;
+    }
+    *ret_found = (*ret_found && ret_block->size == size) ||
+                 find_beside(internal->overlay, internal->overlay_count, &key, foreign, ret_block) ||
+                 (foreign && find_beside(internal->wide, internal->wide_count, &key, foreign, ret_block));
+    if (*ret_found && ret_block->stack >= table->stack_count) {
+        ret_block->stack = 1;
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------------------- around an address */
 
 /* The innermost of the blocks that hold an address. */
@@ -191,6 +226,46 @@ static bool walk_emit_extra(struct walk *walk, uint64_t address)
     return true;
 }
 
+/* Words that are looked at together: which of them are blocks is found without a branch, since one that
+ * goes either way costs more than the rest. */
+enum { WORDS_AT_ONCE = 256 };
+
+static size_t words_choose(const struct ca_live_rules *rules, const uint8_t *bytes, size_t stride,
+                           size_t count, uint16_t *chosen)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word;
+        memcpy(&word, bytes + i * stride, sizeof(word));
+        chosen[found] = (uint16_t)i;
+        found += ca_word_is_live(rules, word) & ((word & TM_LIVE_SIZE_MASK) != TM_LIVE_SIZE_WIDE);
+    }
+    return found;
+}
+
+static bool walk_element(struct walk *walk, const struct ca_live_rules *rules, uint64_t index,
+                         const uint8_t *bytes, bool detail)
+{
+    struct tm_live_detail element = {0};
+    memcpy(&element.word, bytes, sizeof(element.word));
+    if (ca_word_stack(element.word) == 0) {
+        walk->scan.rejected++;
+        return true;
+    }
+    if (detail) {
+        memcpy(&element, bytes, sizeof(element));
+    }
+    struct ca_block block = {
+        .address = ca_word_address(rules, index, element.word),
+        .size = element.word & TM_LIVE_SIZE_MASK,
+        .time = element.time,
+        .order = element.order,
+        .stack = ca_word_stack(element.word),
+        .thread = element.thread,
+    };
+    return walk_emit_extra(walk, block.address) && walk_emit(walk, block);
+}
+
 static bool walk_segment(void *context, const struct ca_region *region, uint64_t index, const uint8_t *bytes,
                          size_t count)
 {
@@ -198,30 +273,15 @@ static bool walk_segment(void *context, const struct ca_region *region, uint64_t
     struct ca_live_rules rules = ca_live_rules(walk->scan.table, region);
     size_t stride = region->header.element_size;
     bool detail = walk->detail && stride >= sizeof(struct tm_live_detail);
-    for (size_t i = 0; i < count; i++) {
-        struct tm_live_detail element = {0};
-        memcpy(&element.word, bytes + i * stride, sizeof(element.word));
-        if (!ca_word_is_live(&rules, element.word) ||
-            (element.word & TM_LIVE_SIZE_MASK) == TM_LIVE_SIZE_WIDE) {
-            continue;
-        }
-        if (ca_word_stack(element.word) == 0) {
-            walk->scan.rejected++;
-            continue;
-        }
-        if (detail) {
-            memcpy(&element, bytes + i * stride, sizeof(element));
-        }
-        struct ca_block block = {
-            .address = ca_word_address(&rules, index + i, element.word),
-            .size = element.word & TM_LIVE_SIZE_MASK,
-            .time = element.time,
-            .order = element.order,
-            .stack = ca_word_stack(element.word),
-            .thread = element.thread,
-        };
-        if (!walk_emit_extra(walk, block.address) || !walk_emit(walk, block)) {
-            return false;
+    uint16_t chosen[WORDS_AT_ONCE];
+    for (size_t first = 0; first < count; first += WORDS_AT_ONCE) {
+        size_t size = count - first < WORDS_AT_ONCE ? count - first : WORDS_AT_ONCE;
+        size_t found = words_choose(&rules, bytes + first * stride, stride, size, chosen);
+        for (size_t i = 0; i < found; i++) {
+            size_t at = first + chosen[i];
+            if (!walk_element(walk, &rules, index + at, bytes + at * stride, detail)) {
+                return false;
+            }
         }
     }
     return true;

@@ -193,23 +193,39 @@ bool ca_table_is_glibc(const struct ca_table *table)
     return live && live->header.key_shift == 5;
 }
 
-static bool range_has(uint64_t start, uint64_t size, uint64_t address)
+bool ca_table_each_range(const struct ca_table *table,
+                         bool (*each)(void *context, uint64_t start, uint64_t end), void *context)
 {
-    return address - start < size;
+    const struct ca_table_private *internal = table->internal;
+    bool more = each(context, table->address, table->address + table->root.header_size);
+    for (size_t r = 0; more && r < internal->region_count; r++) {
+        const struct ca_region *region = &internal->regions[r];
+        uint64_t directory = region->header.directory;
+        more = each(context, directory, directory + 8 * (uint64_t)region->header.directory_length);
+        for (size_t i = 0; more && i < region->segment_count; i++) {
+            more = each(context, region->segments[i].base, region->segments[i].base + region->segment_bytes);
+        }
+    }
+    return more;
+}
+
+struct range_search {
+    uint64_t address;
+    bool found;
+};
+
+static bool range_compare(void *context, uint64_t start, uint64_t end)
+{
+    struct range_search *search = context;
+    search->found = search->address >= start && search->address < end;
+    return !search->found;
 }
 
 bool ca_table_owns(const struct ca_table *table, uint64_t address)
 {
-    const struct ca_table_private *internal = table->internal;
-    bool owns = range_has(table->address, table->root.header_size, address);
-    for (size_t r = 0; !owns && r < internal->region_count; r++) {
-        const struct ca_region *region = &internal->regions[r];
-        owns = range_has(region->header.directory, 8 * (uint64_t)region->header.directory_length, address);
-        for (size_t i = 0; !owns && i < region->segment_count; i++) {
-            owns = range_has(region->segments[i].base, region->segment_bytes, address);
-        }
-    }
-    return owns;
+    struct range_search search = {.address = address};
+    ca_table_each_range(table, range_compare, &search);
+    return search.found;
 }
 
 static bool root_read(struct ca_table *table, uint64_t address, struct ca_error **ret_error)

@@ -122,6 +122,10 @@ void ca_agreement_check_counters(struct ca_table *table);
  * of 0 bytes the address itself. *ret_found false: none. */
 bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,
                            bool *ret_found, struct ca_error **ret_error);
+/* The live block that begins at `address` and has that size; foreign: of any domain but 0. For blocks that
+ * ca_table_each_block gave. */
+bool ca_table_block_at(struct ca_table *table, uint64_t address, uint64_t size, bool foreign,
+                       struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error);
 /* The live blocks of a domain that begin nearest to an address: at or before it, and after it. */
 struct ca_neighbours {
     struct ca_block before, after;
@@ -154,6 +158,9 @@ bool ca_table_is_glibc(const struct ca_table *table);
 
 /* Whether the address lies in the tracer's root, in one of its tables or in a directory of them. */
 bool ca_table_owns(const struct ca_table *table, uint64_t address);
+/* Calls `each` with these ranges, in no order; stops when it returns false, which it returns then. */
+bool ca_table_each_range(const struct ca_table *table,
+                         bool (*each)(void *context, uint64_t start, uint64_t end), void *context);
 
 /* Every live block in order of domain and address; stops when `each` returns false. */
 bool ca_table_each_block(struct ca_table *table, bool (*each)(void *context, const struct ca_block *block),

@@ -7,6 +7,7 @@ from . import gdb_attach
 from . import gdb_control
 from . import gdb_functions
 from . import gdb_inferior
+from . import gdb_leaks
 from . import gdb_parameters
 from . import gdb_prompts
 from . import gdb_snapshots
@@ -20,7 +21,7 @@ class Top(Command):
 Usage: tm-top [N] [OPTION...]
 
 N is the number of lines to show, 10 by default, 0 for all of them. Some options, with one dash or two:
-  -by KEY           group by lineno (default), filename, traceback, function, module, domain or thread
+  -by KEY           group by lineno (default), filename, traceback, function, module, domain, thread or type
   -cumulative       count a block for every frame of its traceback
   -value VALUE      live (default), peak or total
   -include GLOB[:LINE], -exclude GLOB[:LINE], -all-frames    filter by source file
@@ -123,7 +124,7 @@ Example:
     name = "blocks"
 
 
-COMMANDS = (Top, Info, Report, Traces, Blocks, *gdb_address.COMMANDS, *gdb_snapshots.COMMANDS, *gdb_control.COMMANDS)
+COMMANDS = (Top, Info, Report, Traces, Blocks, *gdb_address.COMMANDS, *gdb_leaks.COMMANDS, *gdb_snapshots.COMMANDS, *gdb_control.COMMANDS)
 
 
 def register():

@@ -21,8 +21,8 @@ import harness
 import pytest
 from harness import coreanalyze, coreanalyze_json
 
-COMMANDS = ["report", "top", "diff", "traces", "block", "blocks", "info", "save"]
-ONE_CORE = ["report", "top", "traces", "blocks", "info"]
+COMMANDS = ["report", "top", "diff", "traces", "block", "blocks", "leaks", "refs", "info", "save"]
+ONE_CORE = ["report", "top", "traces", "blocks", "leaks", "info"]
 KEYS = ["lineno", "filename", "traceback", "function", "module", "domain", "thread"]
 EXIT_PARTIAL, EXIT_NOTHING, EXIT_OVER, EXIT_USAGE = 1, 2, 3, 64
 SOURCE = harness.PROGRAMS / "cli.c"
@@ -89,6 +89,8 @@ def refused(arguments, message, status=EXIT_USAGE, **options):
     ([], "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help"),
     (["top"], "top: a core or snapshot file expected: SOURCE; see coreanalyze top --help"),
     (["info"], "info: a core file expected: CORE; see coreanalyze info --help"),
+    (["leaks"], "leaks: a core file expected: CORE; see coreanalyze leaks --help"),
+    (["refs", "a"], "refs: a core file and an address expected: CORE ADDRESS; see coreanalyze refs --help"),
     (["save", "a"], "save: a core or snapshot file and a file to write expected: SOURCE FILE; see coreanalyze save --help"),
     (["diff", "a"], "diff: two core or snapshot files expected: OLD NEW; see coreanalyze diff --help"),
     (["top", "a", "b"], "top: unexpected operand 'b'; see coreanalyze top --help"),

@@ -272,7 +272,7 @@ START_TEST(chosen_traces_are_added_up)
     }
     struct ca_weight *weights;
     size_t count, trace_count;
-    ck_assert(ca_snapshot_weights_where(snapshot, by_thread, is_odd, NULL, &weights, &count, &error));
+    ck_assert(ca_snapshot_weights_where(snapshot, by_thread, is_odd, NULL, NULL, &weights, &count, &error));
     const struct ca_trace *items = ca_snapshot_traces(snapshot, &trace_count, &error);
     ck_assert_uint_eq(trace_count, 3000);
     uint64_t odd = 0, weighed = 0;

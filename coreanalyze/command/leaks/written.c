@@ -1,0 +1,341 @@
+/* written.c: leaks as text, JSON, CSV and folded stacks. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "../../output/coverage.h"
+#include "../../output/csv.h"
+#include "../../output/folded.h"
+#include "../../output/json.h"
+#include "found.h"
+
+static const struct ca_samples *samples_of(const struct ca_leak_groups *groups,
+                                           const struct ca_statistic *item)
+{
+    return &groups->samples[item->number];
+}
+
+/* ---------------------------------------------------------------------------------------------------- text
+ */
+
+#define BOLD  "\033[1m"
+#define DIM   "\033[2m"
+#define ALARM "\033[1;31m"
+#define PLAIN "\033[0m"
+
+static const char *style(const struct ca_leaks_found *found, const char *sequence)
+{
+    return found->run->color ? sequence : "";
+}
+
+static void add_size(struct ca_text *text, unsigned __int128 size)
+{
+    char buffer[CA_SIZE_TEXT];
+    ca_format_size(buffer, (double)size, false);
+    ca_text_add(text, buffer);
+}
+
+static void add_count(struct ca_text *text, unsigned __int128 count, const char *what)
+{
+    ca_text_add_unsigned(text, count);
+    ca_text_printf(text, " %s%s", what, count == 1 ? "" : "s");
+}
+
+static void add_samples(struct ca_text *text, const struct ca_samples *samples, unsigned __int128 count)
+{
+    for (size_t i = 0; i < samples->count; i++) {
+        ca_text_printf(text, "%s0x%" PRIx64, i ? ", " : "    at ", samples->addresses[i]);
+    }
+    if (count > samples->count) {
+        ca_text_add(text, " and ");
+        ca_text_add_unsigned(text, count - samples->count);
+        ca_text_add(text, " more");
+    }
+    ca_text_add(text, "\n");
+}
+
+static void add_source_line(const struct ca_leaks_found *found, struct ca_text *text,
+                            const struct ca_statistic *item)
+{
+    if (found->run->options.no_source || item->frame_count == 0) {
+        return;
+    }
+    const struct ca_frame *frame = ca_snapshot_frame(found->snapshot, item->frames[0]);
+    const char *line = ca_linecache_line(ca_snapshot_string(found->snapshot, frame->filename), frame->lineno);
+    if (line[0]) {
+        ca_text_printf(text, "    %s", style(found, DIM));
+        ca_text_add_line_bytes(text, line, strlen(line));
+        ca_text_printf(text, "%s\n", style(found, PLAIN));
+    }
+}
+
+static bool add_item(const struct ca_leaks_found *found, struct ca_text *text, enum ca_leak kind,
+                     const struct ca_statistic *item)
+{
+    const struct ca_options *options = &found->run->options;
+    const struct ca_leak_groups *groups = &found->kinds[kind];
+    ca_text_printf(text, "%s: ", ca_leak_words[kind]);
+    if (groups->statistics->key != CA_KEY_TRACEBACK) {
+        bool done = ca_statistic_format(text, groups->statistics, item, false);
+        ca_text_add(text, "\n");
+        add_source_line(found, text, item);
+        add_samples(text, samples_of(groups, item), item->count);
+        return done;
+    }
+    add_count(text, item->count, "memory block");
+    ca_text_add(text, ": ");
+    add_size(text, item->size);
+    ca_text_add(text, "\n");
+    add_samples(text, samples_of(groups, item), item->count);
+    int64_t limit = options->nframe.value > INT64_MAX ? INT64_MAX : (int64_t)options->nframe.value;
+    return ca_traceback_format(text, found->snapshot, item->frames, item->frame_count, options->nframe.given,
+                               limit, false, !options->no_source);
+}
+
+static void add_totals(const struct ca_leaks_found *found, struct ca_text *text)
+{
+    if (found->others) {
+        ca_text_printf(text, "%zu other: ", found->others);
+        add_size(text, found->other_size);
+        ca_text_add(text, "\n");
+    }
+    ca_text_add(text, "Total leaked size: ");
+    add_size(text, found->size);
+    ca_text_add(text, " in ");
+    add_count(text, found->count, "block");
+    for (size_t kind = 0; found->count && kind < CA_LEAK_KINDS; kind++) {
+        ca_text_printf(text, "%s%s: ", kind ? "; " : " (", ca_leak_words[kind]);
+        add_size(text, found->kinds[kind].size);
+        ca_text_add(text, " in ");
+        ca_text_add_unsigned(text, found->kinds[kind].count);
+    }
+    ca_text_add(text, found->count ? ")\n" : "\n");
+}
+
+void ca_leaks_add_notes(const struct ca_leaks_found *found, struct ca_text *text)
+{
+    const struct ca_reach *reach = found->reach;
+    if (reach->missing_bytes) {
+        ca_text_add(text, "NOT SEEN: ");
+        add_size(text, reach->missing_bytes);
+        ca_text_add(text,
+                    " of memory that may hold pointers is missing; blocks that are reached from there alone "
+                    "count as leaks\n");
+    }
+    if (reach->areas.undumped) {
+        ca_text_add(text, "not searched: ");
+        add_size(text, reach->areas.undumped);
+        ca_text_add(text, " of mappings that are not in the core: never written to, or kept out of dumps\n");
+    }
+    if (reach->set.left_out) {
+        ca_text_printf(text,
+                       "NOT CHECKED: %" PRIu64 " blocks whose addresses are not this process's memory\n",
+                       reach->set.left_out);
+    }
+    if (reach->areas.other_allocator && found->run->options.roots == CA_ROOTS_ALL) {
+        ca_text_add(text,
+                    "the allocator is not glibc's: what the program maps itself cannot be told from the "
+                    "allocator's memory and is not searched (as with --roots lsan)\n");
+    }
+}
+
+bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **ret_error)
+{
+    struct ca_sink *sink = &found->run->sink;
+    struct ca_text *text = &sink->text;
+    uint64_t asked = found->run->options.limit.value;
+    size_t groups = found->kinds[0].statistics->count + found->kinds[1].statistics->count;
+    ca_text_printf(text, "%s[ Top %" PRIu64 " leaks ]%s\n", style(found, BOLD), asked ? asked : groups,
+                   style(found, PLAIN));
+    for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
+        const struct ca_leak_groups *of_kind = &found->kinds[kind];
+        for (size_t i = 0; i < of_kind->shown; i++) {
+            if (!add_item(found, text, (enum ca_leak)kind, &of_kind->statistics->items[i])) {
+                return ca_fail_memory(ret_error);
+            }
+            ca_sink_flush(sink);
+        }
+    }
+    add_totals(found, text);
+    bool complete = ca_coverage_is_complete(found->table) && !found->reach->missing_bytes;
+    ca_text_add(text, style(found, complete ? DIM : ALARM));
+    ca_leaks_add_notes(found, text);
+    ca_coverage_add_text(text, "coverage", found->table);
+    ca_text_add(text, style(found, PLAIN));
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------- data
+ */
+
+static const char *name_of(const struct ca_leaks_found *found, uint32_t string)
+{
+    return string ? ca_snapshot_string(found->snapshot, string) : NULL;
+}
+
+static void add_item_json(const struct ca_leaks_found *found, struct ca_json *json, enum ca_leak kind,
+                          const struct ca_statistic *item)
+{
+    const struct ca_samples *samples = samples_of(&found->kinds[kind], item);
+    ca_json_line(json);
+    ca_json_object_open(json, NULL);
+    ca_json_unsigned(json, "size", item->size);
+    ca_json_unsigned(json, "count", item->count);
+    ca_json_string(json, "kind", ca_leak_words[kind]);
+    ca_json_array_open(json, "traceback");
+    for (size_t i = item->frame_count; i-- > 0;) {
+        const struct ca_frame *frame = ca_snapshot_frame(found->snapshot, item->frames[i]);
+        ca_json_object_open(json, NULL);
+        ca_json_string(json, "filename", ca_snapshot_string(found->snapshot, frame->filename));
+        ca_json_unsigned(json, "lineno", frame->lineno);
+        ca_json_string(json, "function", name_of(found, frame->function));
+        ca_json_string(json, "module", name_of(found, frame->module));
+        ca_json_object_close(json);
+    }
+    ca_json_array_close(json);
+    ca_json_array_open(json, "addresses");
+    for (size_t i = 0; i < samples->count; i++) {
+        ca_json_address(json, NULL, samples->addresses[i]);
+    }
+    ca_json_array_close(json);
+    ca_json_object_close(json);
+}
+
+static void add_sum_json(struct ca_json *json, const char *key, unsigned __int128 size,
+                         unsigned __int128 count)
+{
+    ca_json_object_open(json, key);
+    ca_json_unsigned(json, "size", size);
+    ca_json_unsigned(json, "count", count);
+    ca_json_object_close(json);
+}
+
+static void add_totals_json(const struct ca_leaks_found *found, struct ca_json *json)
+{
+    ca_json_line(json);
+    ca_json_object_open(json, "other");
+    ca_json_unsigned(json, "size", found->other_size);
+    ca_json_unsigned(json, "count", found->other_count);
+    ca_json_unsigned(json, "groups", found->others);
+    ca_json_object_close(json);
+    ca_json_line(json);
+    ca_json_object_open(json, "total");
+    ca_json_unsigned(json, "size", found->size);
+    ca_json_unsigned(json, "count", found->count);
+    for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
+        add_sum_json(json, ca_leak_words[kind], found->kinds[kind].size, found->kinds[kind].count);
+    }
+    ca_json_object_close(json);
+}
+
+bool ca_leaks_write_json(const struct ca_leaks_found *found, struct ca_error **ret_error)
+{
+    (void)ret_error;
+    const struct ca_options *options = &found->run->options;
+    struct ca_sink *sink = &found->run->sink;
+    struct ca_json json = {.text = &sink->text};
+    bool mappings = options->roots == CA_ROOTS_ALL && !found->reach->areas.other_allocator;
+    ca_json_object_open(&json, NULL);
+    ca_json_string(&json, "command", "leaks");
+    ca_json_string(&json, "key_type", ca_key_words[options->by]);
+    ca_json_string(&json, "roots", mappings ? "all" : "lsan");
+    ca_json_line(&json);
+    ca_json_array_open(&json, "leaks");
+    for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
+        for (size_t i = 0; i < found->kinds[kind].shown; i++) {
+            add_item_json(found, &json, (enum ca_leak)kind, &found->kinds[kind].statistics->items[i]);
+            ca_sink_flush(sink);
+        }
+    }
+    ca_json_array_close(&json);
+    add_totals_json(found, &json);
+    ca_json_line(&json);
+    ca_json_unsigned(&json, "missing_bytes", found->reach->missing_bytes);
+    ca_json_unsigned(&json, "undumped_bytes", found->reach->areas.undumped);
+    ca_coverage_add_json(&json, "coverage", &found->table->coverage);
+    ca_json_object_close(&json);
+    ca_text_add(&sink->text, "\n");
+    return true;
+}
+
+static void add_traceback_field(const struct ca_leaks_found *found, struct ca_text *text,
+                                const struct ca_statistic *item)
+{
+    struct ca_text field = {.escape_names = true};
+    ca_folded_add_frames(&field, found->snapshot, item->frames, item->frame_count, CA_FOLDED_LINES);
+    ca_csv_add_text(text, &field);
+    ca_text_deinit(&field);
+}
+
+static void add_row(const struct ca_leaks_found *found, struct ca_text *text, enum ca_leak kind,
+                    const struct ca_statistic *item)
+{
+    static const struct ca_frame none;
+    const struct ca_frame *frame =
+        item->frame_count ? ca_snapshot_frame(found->snapshot, item->frames[0]) : &none;
+    const struct ca_samples *samples = samples_of(&found->kinds[kind], item);
+    ca_text_printf(text, "%s,", ca_leak_words[kind]);
+    ca_text_add_unsigned(text, item->size);
+    ca_text_add(text, ",");
+    ca_text_add_unsigned(text, item->count);
+    ca_text_add(text, ",");
+    ca_csv_add_name(text, ca_snapshot_string(found->snapshot, frame->filename));
+    ca_text_printf(text, ",%" PRIu32 ",", frame->lineno);
+    ca_csv_add_name(text, name_of(found, frame->function));
+    ca_text_add(text, ",");
+    ca_csv_add_name(text, name_of(found, frame->module));
+    ca_text_add(text, ",");
+    for (size_t i = 0; i < samples->count; i++) {
+        ca_text_printf(text, "%s0x%" PRIx64, i ? " " : "", samples->addresses[i]);
+    }
+    if (found->kinds[kind].statistics->key == CA_KEY_TRACEBACK) {
+        ca_text_add(text, ",");
+        add_traceback_field(found, text, item);
+    }
+    ca_text_add(text, "\r\n");
+}
+
+bool ca_leaks_write_csv(const struct ca_leaks_found *found, struct ca_error **ret_error)
+{
+    (void)ret_error;
+    struct ca_sink *sink = &found->run->sink;
+    ca_text_printf(&sink->text, "kind,size,count,filename,lineno,function,module,addresses%s\r\n",
+                   found->run->options.by == CA_KEY_TRACEBACK ? ",traceback" : "");
+    for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
+        for (size_t i = 0; i < found->kinds[kind].shown; i++) {
+            add_row(found, &sink->text, (enum ca_leak)kind, &found->kinds[kind].statistics->items[i]);
+            ca_sink_flush(sink);
+        }
+    }
+    return true;
+}
+
+static enum ca_folded_label label_of(enum ca_key key)
+{
+    return key == CA_KEY_TRACEBACK ? CA_FOLDED_FUNCTIONS
+           : key == CA_KEY_LINENO  ? CA_FOLDED_LINES
+                                   : CA_FOLDED_NAMES;
+}
+
+/* The kind is the oldest frame. */
+bool ca_leaks_write_folded(const struct ca_leaks_found *found, struct ca_error **ret_error)
+{
+    (void)ret_error;
+    struct ca_sink *sink = &found->run->sink;
+    for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
+        const struct ca_leak_groups *groups = &found->kinds[kind];
+        for (size_t i = 0; i < groups->shown; i++) {
+            const struct ca_statistic *item = &groups->statistics->items[i];
+            if (item->size == 0) {
+                continue;
+            }
+            ca_text_printf(&sink->text, "%s%s", ca_leak_words[kind], item->frame_count ? ";" : "");
+            ca_folded_add_frames(&sink->text, found->snapshot, item->frames, item->frame_count,
+                                 label_of(groups->statistics->key));
+            ca_text_add(&sink->text, " ");
+            ca_text_add_unsigned(&sink->text, item->size);
+            ca_text_add(&sink->text, "\n");
+            ca_sink_flush(sink);
+        }
+    }
+    return true;
+}

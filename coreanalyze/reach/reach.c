@@ -1,0 +1,136 @@
+/* reach.c: see reach.h. */
+#include "reach.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------------ marking */
+
+static bool mark_words(struct ca_reach *reach, const uint64_t *words, size_t count,
+                       struct ca_error **ret_error)
+{
+    return ca_graph_root_words(&reach->graph, ca_memory_source(reach->memory), words, count, ret_error);
+}
+
+static bool mark_roots(struct ca_reach *reach, struct ca_error **ret_error)
+{
+    size_t count;
+    struct ca_source *source = ca_memory_source(reach->memory);
+    const struct ca_thread_state *threads = ca_memory_threads(reach->memory, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!mark_words(reach, threads[i].registers, threads[i].register_count, ret_error)) {
+            return false;
+        }
+    }
+    const struct ca_areas *areas = &reach->areas;
+    if (!mark_words(reach, areas->words, areas->word_count, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i < areas->count; i++) {
+        if (!ca_graph_root_range(&reach->graph, source, areas->items[i].start, areas->items[i].end,
+                                 &reach->missing_bytes, ret_error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool bit_get(const uint64_t *bits, uint32_t id)
+{
+    return bits[id / 64] >> (id % 64) & 1;
+}
+
+/* Targets of blocks that are not reached are no direct leaks. */
+static void mark_indirect(struct ca_reach *reach)
+{
+    const struct ca_graph *graph = &reach->graph;
+    for (uint32_t id = 0; id < reach->set.count; id++) {
+        if (graph->reached[id / 64] == UINT64_MAX) {
+            id |= 63;
+            continue;
+        }
+        for (uint32_t i = graph->first[id]; !ca_graph_reached(graph, id) && i < graph->first[id + 1]; i++) {
+            uint32_t target = graph->targets[i];
+            reach->indirect[target / 64] |= UINT64_C(1) << (target % 64);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------- life */
+
+static bool reach_make(struct ca_reach *reach, bool mappings, struct ca_error **ret_error)
+{
+    struct ca_memory *memory = reach->memory;
+    if (!ca_block_set_init(&reach->set, ca_memory_table(memory), ret_error) ||
+        !ca_areas_init(&reach->areas, memory, &reach->set, mappings, ret_error) ||
+        !ca_graph_init(&reach->graph, &reach->set, ca_memory_source(memory), ret_error)) {
+        return false;
+    }
+    reach->missing_bytes = reach->graph.missing;
+    return mark_roots(reach, ret_error);
+}
+
+bool ca_reach_mark(struct ca_reach *reach)
+{
+    reach->indirect = calloc(reach->set.count / 64 + 1, sizeof *reach->indirect);
+    if (reach->indirect) {
+        ca_graph_mark(&reach->graph);
+        mark_indirect(reach);
+    }
+    return reach->indirect != NULL;
+}
+
+struct ca_reach *ca_reach_create(struct ca_memory *memory, bool mappings, struct ca_error **ret_error)
+{
+    struct ca_reach *reach = calloc(1, sizeof *reach);
+    if (!reach) {
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    reach->memory = memory;
+    if (!reach_make(reach, mappings, ret_error)) {
+        ca_reach_destroy(reach);
+        return NULL;
+    }
+    return reach;
+}
+
+void ca_reach_destroy(struct ca_reach *reach)
+{
+    if (reach) {
+        ca_graph_deinit(&reach->graph);
+        ca_areas_deinit(&reach->areas);
+        ca_block_set_deinit(&reach->set);
+        free(reach->indirect);
+        free(reach);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------- leaks */
+
+bool ca_reach_each_leak(const struct ca_reach *reach,
+                        bool (*each)(void *context, const struct ca_block *block, enum ca_leak leak),
+                        void *context, struct ca_error **ret_error)
+{
+    struct ca_table *table = ca_memory_table(reach->memory);
+    for (uint32_t id = 0; id < reach->set.count; id++) {
+        if (reach->graph.reached[id / 64] == UINT64_MAX) {
+            id |= 63;
+            continue;
+        }
+        if (ca_graph_reached(&reach->graph, id)) {
+            continue;
+        }
+        struct ca_block block;
+        bool found;
+        const struct ca_extent *extent = ca_block_set_get(&reach->set, id);
+        if (!ca_table_block_at(table, extent->start, ca_extent_size(extent), extent->size & CA_EXTENT_FOREIGN,
+                               &block, &found, ret_error)) {
+            return false;
+        }
+        if (found &&
+            !each(context, &block, bit_get(reach->indirect, id) ? CA_LEAK_INDIRECT : CA_LEAK_DIRECT)) {
+            return true;
+        }
+    }
+    return true;
+}
