@@ -9,8 +9,9 @@ enum mode {
     MODE_STEP = 1,   /* ... and after each instruction */
     MODE_GROWTH = 2, /* ... after each instruction from the first system call of the tracer on */
     MODE_SIGNAL = 3, /* SIGUSR1 arrives after `instruction` instructions of the tracer */
-    MODE_FREEZE = 4, /* the thread stands still after `instruction` instructions of the tracer, until TRAP_THAW */
-    MODE_COUNT = 5,  /* calls are followed, nothing is looked at */
+    MODE_FREEZE =
+        4, /* the thread stands still after `instruction` instructions of the tracer, until TRAP_THAW */
+    MODE_COUNT = 5, /* calls are followed, nothing is looked at */
 };
 
 struct control {

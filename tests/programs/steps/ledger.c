@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define IMPOSSIBLE (UINT64_C(1) << 47) /* for a block of domain 0: its allocation will fail */
-#define FOLD_BYTES UINT64_C(65536) /* by what each of several threads may hide from the peak */
+#define FOLD_BYTES UINT64_C(65536)     /* by what each of several threads may hide from the peak */
 
 static bool differ(struct view *view, const char *format, ...)
 {
@@ -193,7 +193,8 @@ static bool difference_find(struct ledger *ledger, struct view *view, struct dif
     return true;
 }
 
-static bool take(struct view_block *list, size_t *count, uint32_t domain, uint64_t address, uint64_t size, bool by_size)
+static bool take(struct view_block *list, size_t *count, uint32_t domain, uint64_t address, uint64_t size,
+                 bool by_size)
 {
     for (size_t i = 0; i < *count && i < DIFFERENCES; i++) {
         if (list[i].domain == domain && (by_size ? list[i].size == size : list[i].address == address)) {
@@ -215,7 +216,8 @@ static bool call_explains(const struct ledger *ledger, const struct call *call, 
         difference->missing_count = all ? 0 : difference->missing_count;
         return all;
     }
-    return (!removes || take(difference->missing, &difference->missing_count, call->domain, call->address, 0, false)) &&
+    return (!removes ||
+            take(difference->missing, &difference->missing_count, call->domain, call->address, 0, false)) &&
            (!adds || take(difference->extra, &difference->extra_count, call->domain, 0, call->size, true));
 }
 
@@ -245,13 +247,13 @@ static bool differ_by_blocks(struct view *view, const struct difference *differe
     size_t length = 0;
     for (size_t i = 0; i < difference->extra_count && i < 3; i++) {
         const struct view_block *block = &difference->extra[i];
-        length += (size_t)snprintf(text + length, sizeof(text) - length, " +0x%lx:%lu (%lx)", block->address, block->size,
-                                   block->traceback & 0xffff);
+        length += (size_t)snprintf(text + length, sizeof(text) - length, " +0x%lx:%lu (%lx)", block->address,
+                                   block->size, block->traceback & 0xffff);
     }
     for (size_t i = 0; i < difference->missing_count && i < 3; i++) {
         const struct view_block *block = &difference->missing[i];
-        length += (size_t)snprintf(text + length, sizeof(text) - length, " -0x%lx:%lu (%lx)", block->address, block->size,
-                                   block->traceback & 0xffff);
+        length += (size_t)snprintf(text + length, sizeof(text) - length, " -0x%lx:%lu (%lx)", block->address,
+                                   block->size, block->traceback & 0xffff);
     }
     return differ(view, "blocks differ from the ledger's: %zu more, %zu missing:%s", difference->extra_count,
                   difference->missing_count, text);
@@ -292,28 +294,30 @@ static bool totals_check(const struct ledger *ledger, struct view *view)
         const struct view_sum *kept = &ledger->total.items[i];
         struct view_sum seen = view_sum_of(&view->total, kept->traceback);
         if (seen.count < kept->count) {
-            return differ(view, "total of traceback %lx: %lu blocks, not %lu", kept->traceback & 0xffff, seen.count,
-                          kept->count);
+            return differ(view, "total of traceback %lx: %lu blocks, not %lu", kept->traceback & 0xffff,
+                          seen.count, kept->count);
         }
     }
     return true;
 }
 
-static bool sums_equal(struct view *view, const char *what, const struct view_sums *seen, const struct view_sums *kept)
+static bool sums_equal(struct view *view, const char *what, const struct view_sums *seen,
+                       const struct view_sums *kept)
 {
     for (size_t i = 0; i < seen->count || i < kept->count; i++) {
         uint64_t traceback = i < seen->count ? seen->items[i].traceback : kept->items[i].traceback;
         struct view_sum a = view_sum_of(seen, traceback), b = view_sum_of(kept, traceback);
         if (a.count != b.count || a.size != b.size) {
-            return differ(view, "%s of traceback %lx: %lu blocks of %lu bytes, not %lu of %lu", what, traceback & 0xffff,
-                          a.count, a.size, b.count, b.size);
+            return differ(view, "%s of traceback %lx: %lu blocks of %lu bytes, not %lu of %lu", what,
+                          traceback & 0xffff, a.count, a.size, b.count, b.size);
         }
         if (i < kept->count && i < seen->count && kept->items[i].traceback != traceback) {
             traceback = kept->items[i].traceback;
             a = view_sum_of(seen, traceback);
             b = view_sum_of(kept, traceback);
             if (a.count != b.count || a.size != b.size) {
-                return differ(view, "%s of traceback %lx: %lu blocks, not %lu", what, traceback & 0xffff, a.count, b.count);
+                return differ(view, "%s of traceback %lx: %lu blocks, not %lu", what, traceback & 0xffff,
+                              a.count, b.count);
             }
         }
     }
@@ -341,8 +345,8 @@ static bool peak_check(const struct ledger *ledger, struct view *view)
     uint64_t least = ledger->peak_least > slack && !resets ? ledger->peak_least - slack : 0;
     uint64_t now = ledger->current_bytes + added, most = now > ledger->peak_most ? now : ledger->peak_most;
     if (view->peak_bytes < view->current_bytes || view->peak_bytes < least || view->peak_bytes > most) {
-        return differ(view, "peak %lu, current %lu, but the peak was %lu to %lu", view->peak_bytes, view->current_bytes,
-                      ledger->peak_least, ledger->peak_most);
+        return differ(view, "peak %lu, current %lu, but the peak was %lu to %lu", view->peak_bytes,
+                      view->current_bytes, ledger->peak_least, ledger->peak_most);
     }
     if (ledger->threads > 1 || ledger->peak_is_unsure || resets) {
         return true;
@@ -366,11 +370,12 @@ static bool sums_check(const struct ledger *ledger, struct view *view)
         return false;
     }
     if (view->current_bytes != size || view->covered != view->block_count) {
-        return differ(view, "current is %lu in %lu blocks, but there are %lu in %zu", view->current_bytes, view->covered,
-                      size, view->block_count);
+        return differ(view, "current is %lu in %lu blocks, but there are %lu in %zu", view->current_bytes,
+                      view->covered, size, view->block_count);
     }
     if (view->dropped != 0 || view->ambiguous) {
-        return differ(view, "%lu dropped%s", view->dropped, view->ambiguous ? ", and one that cannot be told" : "");
+        return differ(view, "%lu dropped%s", view->dropped,
+                      view->ambiguous ? ", and one that cannot be told" : "");
     }
     return totals_check(ledger, view) && peak_check(ledger, view);
 }
@@ -384,7 +389,8 @@ bool ledger_check(struct ledger *ledger, struct view *view, bool resting)
     if (!calls_explain(ledger, &difference)) {
         return differ_by_blocks(view, &difference);
     }
-    if (view->in_flight > ledger->call_count || (resting && ledger->call_count == 0 && view->in_flight != 0)) {
+    if (view->in_flight > ledger->call_count ||
+        (resting && ledger->call_count == 0 && view->in_flight != 0)) {
         return differ(view, "%lu in flight, %zu under way", view->in_flight, ledger->call_count);
     }
     return sums_check(ledger, view);
@@ -450,7 +456,8 @@ static void call_apply(struct ledger *ledger, const struct call *call, uint64_t 
     }
 }
 
-static bool traceback_learn(struct ledger *ledger, const struct call *call, uint64_t address, struct view *view)
+static bool traceback_learn(struct ledger *ledger, const struct call *call, uint64_t address,
+                            struct view *view)
 {
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *seen = &view->blocks[i];
@@ -468,8 +475,9 @@ bool ledger_call_end(struct ledger *ledger, struct call *call, uint64_t result, 
     call_forget(ledger, call);
     call_apply(ledger, call, result);
     uint64_t address = call->kind == CALL_TRACK ? call->address : result;
-    bool adds = call->kind == CALL_TRACK ? (int32_t)result == 0
-                                         : (call->kind == CALL_ALLOCATE || call->kind == CALL_REALLOCATE) && result;
+    bool adds = call->kind == CALL_TRACK
+                    ? (int32_t)result == 0
+                    : (call->kind == CALL_ALLOCATE || call->kind == CALL_REALLOCATE) && result;
     if (adds && !traceback_learn(ledger, call, address, view)) {
         return false;
     }
@@ -499,6 +507,8 @@ bool ledger_call_abandon(struct ledger *ledger, struct call *call, struct view *
             return false;
         }
     }
+    /* Where it stopped short of the counters of its stack, those never say it. */
+    sums_copy(&ledger->total, &view->total);
     peak_note(ledger);
     ledger->peak_is_unsure = true;
     return true;
@@ -521,7 +531,8 @@ bool ledger_resume(struct ledger *ledger, struct view *view)
     for (size_t i = 0; i < ledger->count; i++) {
         const struct view_block *seen = &view->blocks[i], *kept = &ledger->blocks[i];
         if (compare_blocks(seen, kept) != 0 || seen->size != kept->size) {
-            return differ(view, "block 0x%lx:%lu, not 0x%lx:%lu", seen->address, seen->size, kept->address, kept->size);
+            return differ(view, "block 0x%lx:%lu, not 0x%lx:%lu", seen->address, seen->size, kept->address,
+                          kept->size);
         }
     }
     memcpy(ledger->blocks, view->blocks, ledger->count * sizeof(*ledger->blocks));

@@ -1,11 +1,12 @@
-/* steps.c: runs a program under the tracer and under ptrace, follows every call of the malloc family by its arguments and its
- * result, and has the engine read the stopped process after each instruction that the tracer executes: what it reads must be
- * what the calls so far left, and the one that is under way either done or not.
+/* steps.c: runs a program under the tracer and under ptrace, follows every call of the malloc family by its
+ * arguments and its result, and has the engine read the stopped process after each instruction that the
+ * tracer executes: what it reads must be what the calls so far left, and the one that is under way either
+ * done or not.
  *
  * usage: steps [-c N] PROGRAM ARGUMENT...    with LD_PRELOAD's value for the program in STEPS_PRELOAD
- *   -c N   after N readings the thread gets SIGSEGV where it is, and the core that the process leaves is read as well
- * Environment: with STEPS_ALL the engine is asked after instructions, too, that store to nothing that it reads.
- * Exits 0 when everything was right, with a line of what was done; else 1 with a line on stderr. */
+ *   -c N   after N readings the thread gets SIGSEGV where it is, and the core that the process leaves is read
+ * as well Environment: with STEPS_ALL the engine is asked after instructions, too, that store to nothing that
+ * it reads. Exits 0 when everything was right, with a line of what was done; else 1 with a line on stderr. */
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -25,7 +26,11 @@
 #include "stores.h"
 #include "tracee.h"
 
-enum { OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL, TASKS_MAX = 64, PROCESSES_MAX = 64 };
+enum {
+    OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL,
+    TASKS_MAX = 64,
+    PROCESSES_MAX = 64
+};
 
 /* ---------------------------------------------------------------------------------------------------------------
  * The calls that are followed
@@ -69,7 +74,8 @@ struct process {
     unsigned breakpoints_off; /* how many want them out of the code */
     struct view_source source;
     struct ledger ledger;
-    bool is_child; /* of a fork: its threads' slots may be its parent's */
+    bool is_child; /* of a fork, and has not called anything yet: its parent's other threads' calls may seem
+                      under way */
 };
 
 struct frozen {
@@ -81,11 +87,15 @@ struct frozen {
 struct task {
     pid_t tid;
     struct process *process;
-    bool stepping;    /* to its end */
-    bool has_called;  /* counted among the ledger's threads */
+    bool stepping;   /* to its end */
+    bool has_called; /* counted among the ledger's threads */
     bool is_frozen;
     struct frozen frozen;
 };
+
+/* A clear goes on by sweeping all tables of words that are void already, a fork's child may count all blocks
+ * anew: so much of that is stepped. */
+#define LONG_STEPS 10000
 
 static struct task tasks[TASKS_MAX];
 static struct process processes[PROCESSES_MAX];
@@ -178,8 +188,8 @@ static void complain(const struct task *task, const struct user_regs_struct *reg
         give_up("%s, at libtm.so+0x%llx (a call like %s under way; reading %lu): %s", where,
                 registers->rip - tracer.start, kind, readings, view.error);
     }
-    give_up("%s, at 0x%llx (a call like %s under way; reading %lu): %s", where, registers->rip, kind, readings,
-            view.error);
+    give_up("%s, at 0x%llx (a call like %s under way; reading %lu): %s", where, registers->rip, kind,
+            readings, view.error);
 }
 
 static void read_tables(struct task *task, struct user_regs_struct *registers)
@@ -201,8 +211,8 @@ static void check_tables(struct task *task, struct user_regs_struct *registers, 
     }
 }
 
-/* May the instruction that comes change anything that the engine read last? What does not store into that leaves the engine's
- * answer as it is; every 64th instruction is looked at all the same. */
+/* May the instruction that comes change anything that the engine read last? What does not store into that
+ * leaves the engine's answer as it is; every 64th instruction is looked at all the same. */
 static bool may_change(const struct task *task, const struct user_regs_struct *registers)
 {
     uint64_t address = 0;
@@ -228,9 +238,9 @@ struct following {
     uint64_t return_address, return_sp;
     uint64_t reference;
     uint32_t mode;
-    bool looks;                /* MODE_GROWTH: a system call was made */
+    bool looks; /* MODE_GROWTH: a system call was made */
     bool signalled;
-    uint64_t signal_sp;        /* the stack pointer where the handler must return to */
+    uint64_t signal_sp; /* the stack pointer where the handler must return to */
     unsigned long own_steps;
 };
 
@@ -307,7 +317,8 @@ static void handle_stop(struct task *task, int status, int *ret_signal)
 static bool is_system_call(const struct task *task, const struct user_regs_struct *registers)
 {
     uint8_t bytes[2];
-    return memory_read(task->process->source.memory, registers->rip, bytes, 2) && bytes[0] == 0x0f && bytes[1] == 0x05;
+    return memory_read(task->process->source.memory, registers->rip, bytes, 2) && bytes[0] == 0x0f &&
+           bytes[1] == 0x05;
 }
 
 static bool wants_looks(struct following *following, const struct user_regs_struct *registers)
@@ -343,6 +354,12 @@ static enum ending follow_handler(struct following *following, const struct user
     int signal = 0;
     for (;;) {
         registers_read(task->tid, &registers);
+        if (registers.rip == interrupted->rip && registers.rsp == interrupted->rsp) {
+            return RETURNED;
+        }
+        if (registers.rsp >= following->return_sp) {
+            return JUMPED;
+        }
         const struct function *function = function_at(registers.rip);
         if (function) {
             uint32_t mode = control->mode;
@@ -350,12 +367,6 @@ static enum ending follow_handler(struct following *following, const struct user
             follow(task, function);
             control->mode = mode;
             continue;
-        }
-        if (registers.rip == interrupted->rip && registers.rsp == interrupted->rsp) {
-            return RETURNED;
-        }
-        if (registers.rsp >= following->return_sp) {
-            return JUMPED;
         }
         handle_stop(task, thread_step(task->tid, signal), &signal);
     }
@@ -372,7 +383,8 @@ static enum ending follow_signal(struct following *following, const struct user_
     enum ending ending = follow_handler(following, &interrupted);
     registers_read(following->task->tid, &interrupted);
     if (interrupted.rip == following->return_address && interrupted.rsp == following->return_sp) {
-        ending = RETURNED; /* the call's last instruction was interrupted: the step out of the handler took it, too */
+        ending = RETURNED; /* the call's last instruction was interrupted: the step out of the handler took
+                              it, too */
     }
     jumps += ending == JUMPED;
     check_tables(following->task, &interrupted, false);
@@ -389,16 +401,12 @@ static bool reaches(struct following *following, const struct user_regs_struct *
 static void freeze(struct following *following)
 {
     struct task *task = following->task;
-    control->reached = 1;
     task->is_frozen = true;
     task->frozen = (struct frozen){following->return_address, following->return_sp, following->reference,
                                    following->function, following->call};
     struct ledger *ledger = &task->process->ledger;
     ledger->calls[ledger->call_count - 1] = &task->frozen.call;
 }
-
-/* A clear goes on by sweeping all tables of words that are void already: so much of that is stepped. */
-#define CLEAR_STEPS 10000
 
 static enum ending follow_quickly(struct following *following);
 
@@ -424,7 +432,7 @@ static enum ending follow_steps(struct following *following)
             continue;
         }
         check_flight(following, &registers);
-        if (following->call.kind == CALL_CLEAR && following->own_steps++ > CLEAR_STEPS) {
+        if (following->call.kind == CALL_CLEAR && following->own_steps++ > LONG_STEPS) {
             return follow_quickly(following);
         }
         if (wants_looks(following, &registers) && (changed || is_in_tracer(&registers) != was_in_tracer)) {
@@ -445,7 +453,8 @@ static enum ending follow_quickly(struct following *following)
     struct user_regs_struct registers;
     breakpoint_insert(memory, &back);
     do {
-        if (ptrace(PTRACE_CONT, task->tid, 0, signal) != 0 || waitpid(task->tid, &status, __WALL) != task->tid) {
+        if (ptrace(PTRACE_CONT, task->tid, 0, signal) != 0 ||
+            waitpid(task->tid, &status, __WALL) != task->tid) {
             give_up("thread %d: %s", task->tid, strerror(errno));
         }
         handle_stop(task, status, &signal);
@@ -482,6 +491,21 @@ static void follow_end(struct following *following, enum ending ending)
     }
 }
 
+/* What the parent's other threads were at will not be ended: each is done or was not begun, and none is under
+ * way. */
+static void child_settle(struct task *task, struct user_regs_struct *registers)
+{
+    struct ledger *ledger = &task->process->ledger;
+    while (ledger->call_count) {
+        read_tables(task, registers);
+        if (!ledger_call_abandon(ledger, ledger->calls[0], &view)) {
+            complain(task, registers, "of another thread, in the child");
+        }
+    }
+    task->process->is_child = false;
+    check_tables(task, registers, true);
+}
+
 /* The thread stands at the beginning of the function. */
 static enum ending follow(struct task *task, const struct function *function)
 {
@@ -502,13 +526,18 @@ static enum ending follow(struct task *task, const struct function *function)
         task->has_called = true;
         ledger->threads += ledger->threads == 1 || task->tid != task->process->pid;
     }
+    if (task->process->is_child) {
+        child_settle(task, &registers);
+    }
     calls++;
     ledger_call_begin(ledger, &following.call);
     bool steps = following.mode != MODE_WATCH && following.mode != MODE_COUNT;
     breakpoints_off(task->process);
     enum ending ending = steps ? follow_steps(&following) : follow_quickly(&following);
     breakpoints_on(task->process);
-    if (ending != FROZEN) {
+    if (ending == FROZEN) {
+        control->reached = 1; /* other threads go on, and must meet breakpoints */
+    } else {
         follow_end(&following, ending);
     }
     return ending;
@@ -532,18 +561,20 @@ static uint8_t byte_at(const struct task *task, uint64_t address)
     return byte;
 }
 
-/* Steps a thread to TRAP_RUN, to its exit, or, in a fork's child, to where it is back in the program; the tables are looked at
- * after each instruction of the tracer. */
+/* Steps a thread to TRAP_RUN, to its exit, or, in a fork's child, to where it is back in the program; the
+ * tables are looked at after each instruction of the tracer. */
 static void step_outside(struct task *task, bool to_program)
 {
     struct user_regs_struct registers;
     bool changed = true;
+    unsigned steps = 0;
     int signal = 0;
     breakpoints_off(task->process);
     for (;;) {
         registers_read(task->tid, &registers);
         bool is_in_program = registers.rip - program.start < program.end - program.start;
-        if ((to_program && is_in_program) || (is_system_call(task, &registers) && registers.rax == 60)) {
+        if ((to_program && (is_in_program || steps++ > LONG_STEPS)) ||
+            (is_system_call(task, &registers) && registers.rax == 60)) {
             break;
         }
         if (is_in_program && byte_at(task, registers.rip) == 0xcc) {
@@ -693,7 +724,6 @@ static void wait_for_new(pid_t tid)
 static void forked(struct task *parent, pid_t pid)
 {
     struct process *child = process_add(pid);
-    struct user_regs_struct registers;
     ledger_copy(&child->ledger, &parent->process->ledger);
     for (size_t i = 0; i < child->ledger.call_count; i++) {
         struct call *copy = malloc(sizeof(*copy));
@@ -709,17 +739,6 @@ static void forked(struct task *parent, pid_t pid)
     }
     if (control->mode == MODE_STEP) {
         step_outside(task, true);
-    }
-    registers_read(pid, &registers);
-    while (control->mode == MODE_STEP && child->ledger.call_count) {
-        read_tables(task, &registers);
-        if (!ledger_call_abandon(&child->ledger, child->ledger.calls[0], &view)) {
-            complain(task, &registers, "of another thread, in the child");
-        }
-    }
-    child->is_child = control->mode != MODE_STEP;
-    if (!child->is_child) {
-        check_tables(task, &registers, true);
     }
     go_on(task, 0);
 }
@@ -778,7 +797,8 @@ static void crash(struct task *task)
     go_on(task, SIGSEGV);
     while (waitpid(-1, &status, __WALL) != pid || WIFSTOPPED(status)) {
     }
-    if (!WIFSIGNALED(status) || !WCOREDUMP(status) || glob("core*", 0, NULL, &found) != 0 || found.gl_pathc != 1) {
+    if (!WIFSIGNALED(status) || !WCOREDUMP(status) || glob("core*", 0, NULL, &found) != 0 ||
+        found.gl_pathc != 1) {
         give_up("no core was left: status %x", (unsigned)status);
     }
     struct ca_target *target = ca_target_open(found.gl_pathv[0], NULL, &error);
@@ -788,7 +808,8 @@ static void crash(struct task *task)
     if (!ledger_check(&task->process->ledger, &view, false)) {
         give_up("core after %lu readings: %s", readings, view.error);
     }
-    printf("a core with %zu blocks and %lu in flight after %lu readings\n", view.block_count, view.in_flight, readings);
+    printf("a core with %zu blocks and %lu in flight after %lu readings\n", view.block_count, view.in_flight,
+           readings);
     exit(0);
 }
 
@@ -823,7 +844,8 @@ static pid_t start(char **arguments)
     if (pid == 0) {
         become(arguments, page);
     }
-    if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) || ptrace(PTRACE_SETOPTIONS, pid, 0, OPTIONS) != 0) {
+    if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) ||
+        ptrace(PTRACE_SETOPTIONS, pid, 0, OPTIONS) != 0) {
         give_up("%s does not start", arguments[0]);
     }
     return pid;
@@ -853,7 +875,7 @@ int main(int argc, char **argv)
     if (readings == 0) {
         give_up("nothing was read");
     }
-    printf("%lu calls, %lu instructions, %lu readings, %lu signals, %lu jumps\n", calls, instructions, readings,
-           signals_sent, jumps);
+    printf("%lu calls, %lu instructions, %lu readings, %lu signals, %lu jumps\n", calls, instructions,
+           readings, signals_sent, jumps);
     return 0;
 }

@@ -42,8 +42,9 @@ static uint64_t register_value(const struct user_regs_struct *r, int number)
 /* Instructions whose memory operand is read although it comes last, or is none. */
 static bool only_reads(const char *mnemonic)
 {
-    static const char *const prefixes[] = {"cmp", "test", "lea",  "nop", "jmp", "call", "push", "prefetch", "ucomi",
-                                           "comi", "div", "idiv", "mul", "bt ", "endbr", "ret", "notrack"};
+    static const char *const prefixes[] = {"cmp",  "test",     "lea",   "nop",  "jmp",    "call",
+                                           "push", "prefetch", "ucomi", "comi", "div",    "idiv",
+                                           "mul",  "bt ",      "endbr", "ret",  "notrack"};
     if (strncmp(mnemonic, "cmpxchg", 7) == 0) {
         return false;
     }
@@ -123,7 +124,8 @@ static enum store understand(char *text, struct instruction *instruction)
     if (target) {
         *target = '\0';
     }
-    while (strncmp(text, "lock ", 5) == 0 || strncmp(text, "data16 ", 7) == 0 || strncmp(text, "cs ", 3) == 0) {
+    while (strncmp(text, "lock ", 5) == 0 || strncmp(text, "data16 ", 7) == 0 ||
+           strncmp(text, "cs ", 3) == 0) {
         text = strchr(text, ' ') + 1;
     }
     if (strncmp(text, "rep", 3) == 0 || strncmp(text, "syscall", 7) == 0 || strncmp(text, "xsave", 5) == 0 ||
@@ -142,7 +144,9 @@ static enum store understand(char *text, struct instruction *instruction)
     }
     const char *last = exchanges(text) && operands[0] != '%' ? operands : last_operand(operands);
     if (strncmp(last, "%fs:", 4) == 0 || !strchr(last, '(')) {
-        return last[0] == '%' || last[0] == '$' ? STORE_NONE : isdigit((unsigned char)last[0]) ? STORE_NONE : STORE_UNKNOWN;
+        return last[0] == '%' || last[0] == '$'  ? STORE_NONE
+               : isdigit((unsigned char)last[0]) ? STORE_NONE
+                                                 : STORE_UNKNOWN;
     }
     return operand_read(last, comment, instruction) ? STORE_AT : STORE_UNKNOWN;
 }
@@ -181,7 +185,8 @@ void stores_read(const char *path)
     }
 }
 
-enum store store_of(uint64_t offset, const struct user_regs_struct *registers, uint64_t object_start, uint64_t *ret_address)
+enum store store_of(uint64_t offset, const struct user_regs_struct *registers, uint64_t object_start,
+                    uint64_t *ret_address)
 {
     if (offset >= instruction_count) {
         return STORE_UNKNOWN;

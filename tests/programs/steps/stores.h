@@ -16,6 +16,7 @@ enum store {
 };
 
 /* `offset` of the instruction from the object's start. */
-enum store store_of(uint64_t offset, const struct user_regs_struct *registers, uint64_t object_start, uint64_t *ret_address);
+enum store store_of(uint64_t offset, const struct user_regs_struct *registers, uint64_t object_start,
+                    uint64_t *ret_address);
 
 #endif

@@ -53,6 +53,7 @@ static void mode_set(enum mode mode)
 
 NOINLINE static void family_once(void)
 {
+    volatile size_t times = 8;
     void *block = NULL;
     kept[0] = malloc(100);
     kept[1] = calloc(3, 50);
@@ -63,7 +64,7 @@ NOINLINE static void family_once(void)
     kept[2] = realloc(kept[2], 9000); /* moved */
     kept[2] = realloc(kept[2], 20);   /* shrunk */
     REQUIRE(!realloc(kept[2], SIZE_MAX / 4) && errno == ENOMEM);
-    REQUIRE(!malloc(SIZE_MAX / 4) && !calloc(SIZE_MAX / 4, 1) && !calloc(SIZE_MAX / 4, 8));
+    REQUIRE(!malloc(SIZE_MAX / 4) && !calloc(SIZE_MAX / 4, 1) && !calloc(SIZE_MAX / 4, times));
     kept[4] = reallocarray(NULL, 5, 7);
     kept[4] = reallocarray(kept[4], 50, 7);
     REQUIRE(posix_memalign(&block, 64, 200) == 0);
@@ -101,7 +102,8 @@ NOINLINE static void tracks_once(void)
     }
     REQUIRE(tm_track(7, 2, 5000) == 0 && tm_track(7, 2, 50) == 0 && tm_track(7, 2, 50) == 0);
     REQUIRE(tm_track(0, 0x8000, 64) == 0 && tm_track(0, 0x8000, 128) == 0);
-    REQUIRE(tm_track(0, 0x8000, (size_t)1 << 40) == 0 && tm_track(0, 0x8000, 7) == 0); /* to a wide record and back */
+    REQUIRE(tm_track(0, 0x8000, (size_t)1 << 40) == 0 &&
+            tm_track(0, 0x8000, 7) == 0); /* to a wide record and back */
     REQUIRE(tm_untrack(7, 1) == 0 && tm_untrack(7, 1) == 0 && tm_untrack(0, 0x8000) == 0);
     REQUIRE(tm_untrack(0, 0x7000 + 33) == 0 && tm_untrack(7, 77) == 0);
 }
@@ -194,14 +196,15 @@ static void thread_thaw(pthread_t thread)
 static void forks(void)
 {
     for (int kind = 0; kind < 3; kind++) {
-        for (uint32_t instruction = 5;; instruction += stride(41)) {
+        thread_freeze(kind, UINT32_MAX); /* once all the way, so that the walker knows the code */
+        for (uint32_t instruction = 5;; instruction += stride(83)) {
             pthread_t thread = thread_freeze(kind, instruction);
             if (!control->reached) {
                 break;
             }
-            mode_set(instruction % 4 == 0 ? MODE_STEP : MODE_WATCH);
+            mode_set(instruction % 8 == 0 ? MODE_STEP : MODE_WATCH);
             kept[21] = malloc(33);
-            mode_set(instruction % 3 == 0 ? MODE_STEP : MODE_WATCH);
+            mode_set(instruction % 8 == 5 ? MODE_STEP : MODE_WATCH);
             pid_t child = fork();
             if (child == 0) {
                 free(kept[21]);
@@ -263,14 +266,18 @@ static void plugins(void)
 NOINLINE static void *left(unsigned number, unsigned depth);
 NOINLINE static void *right(unsigned number, unsigned depth)
 {
-    void *block = depth == 0 ? malloc(24) : number & 1 ? left(number / 2, depth - 1) : right(number / 2, depth - 1);
+    void *block = depth == 0   ? malloc(24)
+                  : number & 1 ? left(number / 2, depth - 1)
+                               : right(number / 2, depth - 1);
     __asm__ volatile("" : "+r"(block));
     return block;
 }
 
 NOINLINE static void *left(unsigned number, unsigned depth)
 {
-    void *block = depth == 0 ? malloc(40) : number & 1 ? left(number / 2, depth - 1) : right(number / 2, depth - 1);
+    void *block = depth == 0   ? malloc(40)
+                  : number & 1 ? left(number / 2, depth - 1)
+                               : right(number / 2, depth - 1);
     __asm__ volatile("" : "+r"(block));
     return block;
 }
@@ -280,7 +287,7 @@ static void growth(void)
 {
     mode_set(MODE_COUNT);
     for (unsigned i = 0; i < 1U << 12; i++) {
-        mode_set(i % 512 >= 500 || i < 4 ? MODE_GROWTH : MODE_COUNT);
+        mode_set(i % 512 >= 509 || i < 4 ? MODE_GROWTH : MODE_COUNT);
         free(right(i, 12));
     }
     mode_set(MODE_GROWTH);
@@ -291,7 +298,7 @@ static void growth(void)
         free(kept[i]);
     }
     for (uintptr_t i = 1; i <= 1200; i++) {
-        mode_set(i > 1000 && i % 16 != 0 ? MODE_COUNT : i > 200 && i % 64 != 0 ? MODE_COUNT : MODE_GROWTH);
+        mode_set(i > 100 && i % 64 != 0 ? MODE_COUNT : i > 20 && i % 16 != 0 ? MODE_COUNT : MODE_GROWTH);
         REQUIRE(tm_track(9, i << 20, 3) == 0);
     }
     mode_set(MODE_WATCH);
@@ -361,12 +368,12 @@ static void signals_every(int jump, uint32_t step)
 
 static void signals(void)
 {
-    signals_every(0, stride(7));
+    signals_every(0, stride(37));
 }
 
 static void jumps(void)
 {
-    signals_every(1, stride(11));
+    signals_every(1, stride(37));
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -376,8 +383,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
-    {"family", family},   {"tracks", tracks}, {"threads", threads}, {"forks", forks}, {"fork_alone", fork_alone},
-    {"plugins", plugins}, {"growth", growth}, {"signals", signals}, {"jumps", jumps},
+    {"family", family}, {"tracks", tracks},         {"threads", threads},
+    {"forks", forks},   {"fork_alone", fork_alone}, {"plugins", plugins},
+    {"growth", growth}, {"signals", signals},       {"jumps", jumps},
 };
 
 int main(int argc, char **argv)

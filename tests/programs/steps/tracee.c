@@ -34,7 +34,8 @@ bool object_find(pid_t pid, const char *name, struct object *ret_object)
         uint64_t start, end;
         int at = 0;
         line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2 || !at || !strstr(line + at, name)) {
+        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2 || !at ||
+            !strstr(line + at, name)) {
             continue;
         }
         if (!found) {

@@ -29,7 +29,8 @@ struct breakpoint {
 void breakpoint_insert(int memory, struct breakpoint *breakpoint);
 void breakpoint_remove(int memory, const struct breakpoint *breakpoint);
 
-/* One instruction of a thread; the signal, if not 0, is delivered first. Returns the status that waitpid gave. */
+/* One instruction of a thread; the signal, if not 0, is delivered first. Returns the status that waitpid
+ * gave. */
 int thread_step(pid_t tid, int signal);
 
 void registers_read(pid_t tid, struct user_regs_struct *registers);

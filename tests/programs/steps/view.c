@@ -146,10 +146,11 @@ static bool coverage_read(const char *line, struct view *view)
            sscanf(line, "coverage: %lu blocks, %lu dropped", &view->covered, &view->dropped) == 2;
 }
 
-static bool statistics_read(struct ca_target *target, const char *value, struct view *view, struct view_sums *sums)
+static bool statistics_read(struct ca_target *target, const char *value, struct view *view,
+                            struct view_sums *sums)
 {
-    const char *command[] = {"top",         "-n",          "0",        "--by", "traceback",
-                             "--no-source", "--format",    "csv",      "--value", value};
+    const char *command[] = {"top",         "-n",       "0",   "--by",    "traceback",
+                             "--no-source", "--format", "csv", "--value", value};
     struct text text = {0};
     struct ca_output output = {.context = &text, .write = text_write};
     enum ca_status status = ca_command_run(target, sizeof(command) / sizeof(command[0]), command, &output);
@@ -265,7 +266,8 @@ static size_t describe_mappings(void *context, struct ca_target *target)
         int name = 0;
         line[strcspn(line, "\n")] = '\0';
         if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %n", &start, &end, protection, &offset, &name) >= 4) {
-            uint32_t bits = (protection[0] == 'r') | (protection[1] == 'w') << 1 | (protection[2] == 'x') << 2;
+            uint32_t bits =
+                (protection[0] == 'r') | (protection[1] == 'w') << 1 | (protection[2] == 'x') << 2;
             ca_target_add_mapping(target, start, end, offset, bits, name ? line + name : "");
         }
     }

@@ -32,7 +32,7 @@ struct view {
     uint64_t current_bytes, peak_bytes;
     uint64_t covered, dropped, in_flight; /* of the coverage line */
     bool ambiguous;                       /* it says that an operation cannot be told */
-    char error[500]; /* what went wrong; "" = nothing */
+    char error[500];                      /* what went wrong; "" = nothing */
 };
 
 /* A target of the engine over /proc/PID/mem. */
@@ -46,14 +46,15 @@ struct view_source {
     /* What the engine read for the last view. */
     struct view_range {
         uint64_t start, end;
-    } *ranges;
+    } * ranges;
     size_t range_count, range_capacity;
 };
 
 bool view_source_open(struct view_source *source, uint32_t pid);
 void view_source_close(struct view_source *source);
 
-/* Reads everything. `thread` stands still with these registers (struct user_regs_struct). False with view->error. */
+/* Reads everything. `thread` stands still with these registers (struct user_regs_struct). False with
+ * view->error. */
 bool view_read(struct view_source *source, uint32_t thread, const void *registers, struct view *view);
 
 /* Did the engine read any of [start, end) for the last view? */
