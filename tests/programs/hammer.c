@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS = 8, SLOTS = 1024, SETTLED = 0, BUSY = 1 };
-
-/* One block, or none. Only who sets BUSY changes it. */
-struct slot {
-    _Atomic uint64_t state;
-    _Atomic uint64_t address; /* 0 = none */
-    _Atomic uint64_t size;
-    _Atomic uint64_t previous; /* BUSY: the address before the call, 0 = none */
-};
+#include "hammer.h"
 
 static struct slot *slots;
 static double seconds;
