@@ -8,7 +8,8 @@ import subprocess
 import harness
 import pytest
 
-ALLOCATORS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
+ALLOCATORS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4",
+              "mimalloc": "libmimalloc.so.2.0"}
 
 
 def preload(options, allocator="glibc"):
