@@ -25,3 +25,12 @@ def step_through(directory, scenario, *options, tracer=None, variable="8", **run
     environment = harness.clean_environment(STEPS_PRELOAD=tracer or harness.LIBTM, TRACEMALLOC=variable, PLUGINS=directory,
                                             STEPS_ALL="1" if LONG else None)
     return harness.run([directory / "steps", *options, directory / "subject", scenario], env=environment, **run_options)
+
+
+def build_stops(directory):
+    """The program that stops another one at random, and the one that it stops."""
+    sources = [STEPS / f"{name}.c" for name in ("stops", "view", "tracee")] + [harness.LIBCOREANALYZE]
+    harness.compile_program(sources, directory / "stops", "-g", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
+                            f"-I{harness.REPO}", f"-Wl,-rpath,{harness.LIBCOREANALYZE.parent}")
+    harness.compile_program(harness.PROGRAMS / "hammer.c", directory / "hammer", "-g", "-O2", "-Wall", "-Wextra", "-Werror")
+    return directory

@@ -47,20 +47,37 @@ def break_tracer(directory, what, instead, behind):
     found[0].write_text(text if behind is None else text.replace(behind, behind + what))
 
 
+def broken_tracer(directory, *changes):
+    """The tracer with these changes: a copy of its sources, of which record/ and entry/ are compiled anew."""
+    shutil.copytree(harness.REPO / "tracer", directory / "tracer")
+    for change in changes:
+        break_tracer(directory / "tracer", *change)
+    objects = directory / "objects"
+    objects.mkdir()
+    harness.run_ok(["ar", "x", harness.LIBTM.parent / "libtm.a"], cwd=objects)
+    for source in [*(directory / "tracer").glob("record/*.c"), *(directory / "tracer").glob("entry/*.c")]:
+        harness.run_ok([harness.CC, "-std=gnu17", "-O2", "-g", "-D_GNU_SOURCE", '-DTM_VERSION="0"', f"-I{directory}", "-fPIC",
+                        "-fvisibility=hidden", "-fno-stack-protector", "-ftls-model=initial-exec", "-c",
+                        "-o", objects / f"{source.stem}.o", source])
+    harness.run_ok([harness.CC, "-shared", "-Wl,-soname,libtm.so", "-Wl,-z,defs", "-Wl,-z,now", "-o", directory / "libtm.so",
+                    *objects.glob("*.o")])
+    return directory / "libtm.so"
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_broken_tracer_is_caught(steps, tmp_path, name):
     *change, scenario = MUTANTS[name]
-    shutil.copytree(harness.REPO / "tracer", tmp_path / "tracer")
-    break_tracer(tmp_path / "tracer", *change)
-    objects = tmp_path / "objects"
-    objects.mkdir()
-    harness.run_ok(["ar", "x", harness.LIBTM.parent / "libtm.a"], cwd=objects)
-    for source in [*(tmp_path / "tracer").glob("record/*.c"), *(tmp_path / "tracer").glob("entry/*.c")]:
-        harness.run_ok([harness.CC, "-std=gnu17", "-O2", "-g", "-D_GNU_SOURCE", '-DTM_VERSION="0"', f"-I{tmp_path}", "-fPIC",
-                        "-fvisibility=hidden", "-fno-stack-protector", "-ftls-model=initial-exec", "-c",
-                        "-o", objects / f"{source.stem}.o", source])
-    tracer = tmp_path / "libtm.so"
-    harness.run_ok([harness.CC, "-shared", "-Wl,-soname,libtm.so", "-Wl,-z,defs", "-Wl,-z,now", "-o", tracer,
-                    *objects.glob("*.o")])
-    result = stepping.step_through(steps, scenario, tracer=tracer)
+    result = stepping.step_through(steps, scenario, tracer=broken_tracer(tmp_path, change))
     assert result.returncode == 1 and result.stderr.startswith("steps: "), (result.stdout, result.stderr)
+
+
+def test_broken_tracer_is_caught_by_stops(tmp_path):
+    """A block that is freed before its record goes: another thread may have got it by then."""
+    stepping.build_stops(tmp_path)
+    find = "    if (TM_LIKELY(tm_block_find(0, (uintptr_t)block, call.generation, &record))) {\n"
+    end = "        tm_done(&call);\n    }\n"
+    tracer = broken_tracer(tmp_path, (end + "    real(request);\n", end, None), (find, "    real(request);\n" + find, None))
+    slots = tmp_path / "slots"
+    result = harness.run([tmp_path / "stops", 2000, slots, tmp_path / "hammer", slots, 600], timeout=400,
+                         env=harness.clean_environment(STEPS_PRELOAD=tracer, TRACEMALLOC="8"))
+    assert result.returncode == 1, result.stdout

@@ -7,6 +7,7 @@ import re
 
 import harness
 import pytest
+import stepping
 
 STOPS = int(os.environ.get("TM_STOPS", "150"))
 CORES = int(os.environ.get("TM_CORES", "6"))
@@ -14,12 +15,7 @@ CORES = int(os.environ.get("TM_CORES", "6"))
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("stops")
-    sources = [harness.PROGRAMS / "steps" / f"{name}.c" for name in ("stops", "view", "tracee")] + [harness.LIBCOREANALYZE]
-    harness.compile_program(sources, directory / "stops", "-g", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
-                            f"-I{harness.REPO}", f"-Wl,-rpath,{harness.LIBCOREANALYZE.parent}")
-    harness.compile_program(harness.PROGRAMS / "hammer.c", directory / "hammer", "-g", "-O2", "-Wall", "-Wextra", "-Werror")
-    return directory
+    return stepping.build_stops(tmp_path_factory.mktemp("stops"))
 
 
 @pytest.mark.parametrize("variable", ["8", "25,detail=1"])
