@@ -67,7 +67,7 @@ def compile_program(sources, output, *flags, compiler=None):
     return pathlib.Path(output)
 
 
-def _kernel_writes_core_here():
+def kernel_writes_core_here():
     pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     return "/" not in pattern and not pattern.startswith("|") and hard == resource.RLIM_INFINITY
@@ -92,7 +92,7 @@ def crash(arguments, directory, **options):
     The kernel writes the core where it can; where core_pattern sends cores elsewhere, GDB's generate-core-file does."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    if _kernel_writes_core_here():
+    if kernel_writes_core_here():
         result = run(arguments, cwd=directory, preexec_fn=unlimit_core, **options)
         assert result.returncode < 0, f"{arguments} did not crash: {result.returncode}\n{result.stdout}\n{result.stderr}"
         core = find_core(directory)

@@ -236,7 +236,7 @@ def test_redis_core(start_redis, tmp_path):
     server.command(input=redis_commands())
     server.command("debug", "populate", "40000", "key", "300")
     used = int(re.search(r"used_memory:(\d+)", server.command("info", "memory"))[1])
-    if not harness._kernel_writes_core_here():
+    if not harness.kernel_writes_core_here():
         pytest.skip("core_pattern sends core files elsewhere")
     server.process.send_signal(signal.SIGQUIT)
     assert server.wait() == -signal.SIGQUIT

@@ -8,7 +8,8 @@ import subprocess
 import harness
 import pytest
 
-ALLOCATORS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
+ALLOCATORS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4",
+              "mimalloc": "libmimalloc.so.2.0"}
 
 
 def preload(options, allocator="glibc"):
@@ -108,6 +109,17 @@ int main() { volatile int *number = new int(3); delete number; std::printf("%d\\
     linked = tmp_path / "linked"
     harness.run_ok([harness.CXX, "-O0", "-std=c++17", "-o", linked, source, harness.LIBTM.parent / "libtm.a"])
     assert harness.run_ok([linked], env=harness.clean_environment(TRACEMALLOC="25")).stdout == "2\n"
+
+
+def test_no_data_races(tmp_path):
+    """ThreadSanitizer over the tables and all that counts, without the hooks, which would be its own allocator's."""
+    sources = [path for path in (harness.REPO / "tracer").rglob("*.c") if path.name not in ("tm-run.c", "hooks.c")]
+    race = harness.compile_program([harness.PROGRAMS / "race.c", *sources], tmp_path / "race", "-std=gnu17", "-O1", "-g", "-w",
+                                   "-D_GNU_SOURCE", '-DTM_VERSION="0"', f"-I{harness.REPO}", "-fsanitize=thread")
+    result = harness.run([race, 3000])
+    if "unexpected memory mapping" in result.stderr:
+        pytest.skip("ThreadSanitizer cannot run with this kernel's address space randomisation")
+    assert (result.returncode, result.stdout) == (0, "0 left\n"), result.stderr[:4000]
 
 
 # --------------------------------------------------------------------------------------------------------- library

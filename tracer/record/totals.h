@@ -48,7 +48,7 @@ void tm_totals_fold_before_fall(const struct tm_call *call, uint64_t size);
  * counters tell so. */
 static inline void tm_totals_before_fall(const struct tm_call *call, uint64_t size)
 {
-    if (TM_UNLIKELY(!tm_totals.single)) {
+    if (TM_UNLIKELY(!tm_load(&tm_totals.single))) {
         tm_totals_fold_before_fall(call, size);
         return;
     }
@@ -64,7 +64,7 @@ static inline void tm_totals_before_fall(const struct tm_call *call, uint64_t si
 /* To be called when the thread's counters have changed. */
 static inline void tm_totals_changed(const struct tm_call *call)
 {
-    if (TM_UNLIKELY(!tm_totals.single)) {
+    if (TM_UNLIKELY(!tm_load(&tm_totals.single))) {
         tm_totals_fold(call);
     }
 }

@@ -83,7 +83,9 @@ static enum match match_live(const struct tm_wide *entry, const void *context)
     if (state == TM_WIDE_EMPTY) {
         return END;
     }
-    return state == key->state && entry->address == key->address && entry->domain == key->domain ? FOUND : OTHER;
+    return state == key->state && tm_load(&entry->address) == key->address && tm_load(&entry->domain) == key->domain
+               ? FOUND
+               : OTHER;
 }
 
 struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation)
@@ -147,8 +149,8 @@ struct tm_wide *tm_wide_claim(uint32_t domain, uint64_t address, uint64_t genera
         }
         struct tm_wide *entry = segment_claim(segment, hash, generation);
         if (entry) {
-            entry->domain = domain;
-            entry->address = address;
+            tm_store(&entry->domain, domain); /* others may be looking at what the entry was */
+            tm_store(&entry->address, address);
             return entry;
         }
     }
