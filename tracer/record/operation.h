@@ -111,7 +111,10 @@ static inline void tm_begin(struct tm_call *call, uint32_t code, uint32_t domain
 {
     struct tm_operation *operation = call->operation;
     if (TM_UNLIKELY(operation->generation != call->generation)) {
-        memset(&operation->allocated_count, 0, 4 * sizeof(uint64_t));
+        tm_store(&operation->allocated_count, 0);
+        tm_store(&operation->allocated_size, 0);
+        tm_store(&operation->freed_count, 0);
+        tm_store(&operation->freed_size, 0);
         tm_publish(&operation->generation, call->generation);
     }
     /* word by word: a wider load of words that were stored one by one would have to wait for them */

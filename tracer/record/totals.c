@@ -8,7 +8,7 @@ static uint32_t attached;
 
 static uint64_t operation_sum(const struct tm_operation *operation, uint64_t generation)
 {
-    if (operation->generation != generation) {
+    if (tm_load(&operation->generation) != generation) {
         return 0;
     }
     return tm_load(&operation->allocated_size) - tm_load(&operation->freed_size);
@@ -25,13 +25,13 @@ static uint64_t thread_sum(const struct tm_thread *thread, uint64_t generation)
 
 static uint64_t folded_of(const struct tm_thread_private *private, uint64_t generation)
 {
-    return private->folded_generation == generation ? private->folded : 0;
+    return tm_load(&private->folded_generation) == generation ? tm_load(&private->folded) : 0;
 }
 
 static void folded_set(struct tm_thread_private *private, uint64_t generation, uint64_t folded)
 {
-    private->folded = folded;
-    private->folded_generation = generation;
+    tm_store(&private->folded, folded); /* once on behalf of another thread: totals_share() */
+    tm_store(&private->folded_generation, generation);
 }
 
 /* Takes every slot's counters into `current` on behalf of its thread, which does not do so while `single`. */
