@@ -87,7 +87,7 @@ def crash_when(words, arguments, tmp_path, text):
     """The core of a traced program that is killed when it has printed `words`."""
     work = tmp_path / "work"
     work.mkdir()
-    if not harness._kernel_writes_core_here():
+    if not harness.kernel_writes_core_here():
         pytest.skip("core_pattern sends core files elsewhere")
     with subprocess.Popen([str(word) for word in harness.traced(arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=work,
                           preexec_fn=harness.unlimit_core, env=harness.clean_environment()) as process:

@@ -119,7 +119,7 @@ def test_second_reader_agrees_on_what_is_left(core, tmp_path):
 @pytest.mark.parametrize("limit", [4096, 100_000, 1_500_000, 2_500_000, 1 << 40])
 def test_core_limit(oracle, tmp_path, limit):
     """ulimit -c: the kernel itself cuts the core."""
-    if not harness._kernel_writes_core_here():  # pylint: disable=protected-access
+    if not harness.kernel_writes_core_here():
         pytest.skip("the kernel hands cores to a program (core_pattern)")
 
     def limited():
@@ -145,7 +145,7 @@ def waiting(program, directory):
 
 def test_cores_of_three_writers(program, tmp_path):
     """gcore, GDB's generate-core-file and the kernel write the same process: the answers are the same, byte for byte."""
-    if not harness._kernel_writes_core_here():  # pylint: disable=protected-access
+    if not harness.kernel_writes_core_here():
         pytest.skip("the kernel hands cores to a program (core_pattern)")
     process = waiting(program("stops.c"), tmp_path)
     try:
