@@ -122,21 +122,20 @@ void tm_totals_note_peak(uint64_t size)
     }
 }
 
-static int64_t change_since_fold(const struct tm_call *call)
+int64_t tm_totals_unfolded_slowly(const struct tm_call *call)
 {
     return (int64_t)(tm_totals_of_thread(call) - folded_of(call->local->private, call->generation));
 }
 
 /* The fold that this fall would bring comes before it: what the stacks hold now is then the peak's
  * composition, and lacks no more than what threads have not folded yet, however large the block is. */
-void tm_totals_fold_before_fall(const struct tm_call *call, uint64_t size)
+void tm_totals_fold_before_fall(const struct tm_call *call)
 {
-    int64_t change = change_since_fold(call);
-    if (change - (int64_t)size > -(int64_t)TM_FOLD_BYTES ||
-        tm_load(&tm_root->generation) != call->generation) {
+    if (tm_load(&tm_root->generation) != call->generation) {
         return;
     }
-    uint64_t current = tm_add(&tm_root->current, (uint64_t)change) + (uint64_t)change;
+    uint64_t change = (uint64_t)tm_totals_unfolded(call);
+    uint64_t current = tm_add(&tm_root->current, change) + change;
     folded_set(call->local->private, call->generation, tm_totals_of_thread(call));
     if ((int64_t)current > 0) {
         tm_totals_note_peak(current);
@@ -145,13 +144,10 @@ void tm_totals_fold_before_fall(const struct tm_call *call, uint64_t size)
 
 void tm_totals_fold(const struct tm_call *call)
 {
-    int64_t change = change_since_fold(call);
-    if (change < (int64_t)TM_FOLD_BYTES && change > -(int64_t)TM_FOLD_BYTES) {
-        return;
-    }
     if (tm_load(&tm_root->generation) != call->generation) {
         return;
     }
+    int64_t change = tm_totals_unfolded(call);
     uint64_t before = tm_add(&tm_root->current, (uint64_t)change);
     folded_set(call->local->private, call->generation, tm_totals_of_thread(call));
     if (change < 0 && (int64_t)before > 0) {

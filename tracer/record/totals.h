@@ -12,6 +12,7 @@
 #include "../data.h"
 #include "../tables/root.h"
 #include "operation.h"
+#include "sample.h"
 
 #define TM_FOLD_BYTES (UINT64_C(64) << 10)
 
@@ -41,15 +42,31 @@ uint64_t tm_totals_current(void);
 uint64_t tm_totals_of_thread(const struct tm_call *call);
 
 void tm_totals_note_peak(uint64_t size);
+/* Takes what the thread has gained or lost into the root's `current`; before it falls: the peak with it. */
 void tm_totals_fold(const struct tm_call *call);
-void tm_totals_fold_before_fall(const struct tm_call *call, uint64_t size);
+void tm_totals_fold_before_fall(const struct tm_call *call);
+int64_t tm_totals_unfolded_slowly(const struct tm_call *call);
+
+/* What the thread has gained or lost since it was folded. */
+TM_HOT int64_t tm_totals_unfolded(const struct tm_call *call)
+{
+    const struct tm_local *local = call->local;
+    if (TM_UNLIKELY(local->nested || tm_load(&local->private->folded_generation) != call->generation)) {
+        return tm_totals_unfolded_slowly(call);
+    }
+    const struct tm_operation *operation = &local->thread->operations[0];
+    return (int64_t)(operation->allocated_size - operation->freed_size - tm_load(&local->private->folded));
+}
 
 /* To be called when an operation that takes a block of this size away has begun, before the tables or the
  * counters tell so. */
 static inline void tm_totals_before_fall(const struct tm_call *call, uint64_t size)
 {
     if (TM_UNLIKELY(!tm_load(&tm_totals.single))) {
-        tm_totals_fold_before_fall(call, size);
+        int64_t change = tm_totals_unfolded(call) - (int64_t)(size * tm_sample_weight_of(size));
+        if (TM_UNLIKELY(change <= -(int64_t)TM_FOLD_BYTES)) {
+            tm_totals_fold_before_fall(call);
+        }
         return;
     }
     const uint64_t *before = call->operation->before;
@@ -65,7 +82,10 @@ static inline void tm_totals_before_fall(const struct tm_call *call, uint64_t si
 static inline void tm_totals_changed(const struct tm_call *call)
 {
     if (TM_UNLIKELY(!tm_load(&tm_totals.single))) {
-        tm_totals_fold(call);
+        int64_t change = tm_totals_unfolded(call);
+        if (TM_UNLIKELY(change >= (int64_t)TM_FOLD_BYTES || change <= -(int64_t)TM_FOLD_BYTES)) {
+            tm_totals_fold(call);
+        }
     }
 }
 
