@@ -154,7 +154,7 @@ static void general_help(const struct ca_output *output)
     }
     ca_text_printf(&text, "  %-14s %s\n", "help [COMMAND]", "this, or all about one command");
     ca_text_add(&text,
-                "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As the handler of core\n"
+                "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As handler of core\n"
                 "files: --kernel-pipe, see coreanalyze(1).\n");
     ca_text_printf(&text, "%s\n", exit_codes);
     write_text(output, &text);

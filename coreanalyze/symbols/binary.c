@@ -223,7 +223,8 @@ static uint64_t page_after(uint64_t address)
 }
 
 /* Whether the file's segments take the place that the module had, in pages: what tells another build where
- * there are no build-ids, and a record of the module that was overwritten. */
+ * there are no build-ids, and a record of the module that was overwritten. Segments with gaps for pages of
+ * 64 KiB between them are loaded one by one, and the loader names the first (aarch64, glibc 2.36). */
 static bool file_fits(Elf *elf, const struct ca_module *module, uint64_t *ret_start, uint64_t *ret_end)
 {
     size_t count = 0;
@@ -240,8 +241,11 @@ static bool file_fits(Elf *elf, const struct ca_module *module, uint64_t *ret_st
             *ret_end = end > *ret_end ? end : *ret_end;
         }
     }
+    GElf_Ehdr file_header;
+    bool has_gaps = gelf_getehdr(elf, &file_header) && file_header.e_machine == EM_AARCH64;
+    uint64_t end = page_after(module->end - module->bias);
     return *ret_end <= *ret_start || (*ret_start == module->start - module->bias &&
-                                      page_after(*ret_end) == page_after(module->end - module->bias));
+                                      (has_gaps ? end <= page_after(*ret_end) : end == page_after(*ret_end)));
 }
 
 static void problem_does_not_fit(struct ca_binary *binary, const struct ca_module *module,
