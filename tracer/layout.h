@@ -448,6 +448,7 @@ static inline uint64_t tm_sample_inverse(uint64_t size, uint64_t sample_bytes)
 /* n */
 static inline uint64_t tm_sample_count(uint64_t size, uint64_t sample_bytes)
 {
+    size += size == 0;
     return size >= sample_bytes ? 1 : (tm_sample_inverse(size, sample_bytes) + 0xffff) >> 16;
 }
 

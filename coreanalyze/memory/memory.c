@@ -13,6 +13,8 @@ enum {
     PTHREAD_SIZE = 2304, /* glibc's struct pthread, which ends a thread's stack; rounded up to a page */
     PAGE_SIZE = 4096,
     WRITABLE = 2,
+    AARCH64_SP = 31, /* in user_regs_struct: Linux arch/arm64/include/uapi/asm/ptrace.h */
+    AARCH64_PC = 32,
 };
 
 struct ca_memory {
@@ -79,16 +81,17 @@ static bool threads_read(struct ca_memory *memory, struct ca_error **ret_error)
     if (!memory->unwound) {
         return ca_fail_memory(ret_error);
     }
-    bool known = process->machine == EM_X86_64;
+    bool known = process->machine == EM_X86_64, other = process->machine == EM_AARCH64;
+    size_t pc = other ? AARCH64_PC : CA_RIP, sp = other ? AARCH64_SP : CA_RSP;
     for (size_t i = 0; i < count; i++) {
-        bool complete = known && threads[i].register_count > CA_RSP;
+        bool complete = (known || other) && threads[i].register_count > (other ? AARCH64_PC : CA_RSP);
         struct ca_thread_state *thread = &memory->threads[i];
         *thread = (struct ca_thread_state){
             .tid = threads[i].tid,
             .registers = threads[i].registers,
             .register_count = threads[i].register_count,
-            .pc = complete ? threads[i].registers[CA_RIP] : 0,
-            .sp = complete ? threads[i].registers[CA_RSP] : 0,
+            .pc = complete ? threads[i].registers[pc] : 0,
+            .sp = complete ? threads[i].registers[sp] : 0,
             .tls = known && threads[i].register_count > CA_FS_BASE ? threads[i].registers[CA_FS_BASE] : 0,
         };
         memory->thread_count = i + 1;

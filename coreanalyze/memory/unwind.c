@@ -3,6 +3,7 @@
  * object file was called: a call through a wild pointer leaves the caller's address on top of the stack. */
 #include "unwind.h"
 
+#include <elf.h>
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <stdlib.h>
@@ -233,6 +234,11 @@ bool ca_unwind(struct ca_memory *memory, const struct ca_thread_state *thread, s
     size_t capacity = 0;
     if (!CA_GROW(unwound->frames, capacity, 1)) {
         return ca_fail_memory(ret_error);
+    }
+    if (ca_source_process(ca_memory_source(memory))->machine != EM_X86_64) { /* the rules here are x86-64's */
+        unwound->frames[0] = (struct ca_stack_frame){thread->pc, thread->sp, false};
+        unwound->count = thread->pc != 0;
+        return true;
     }
     if (thread->register_count <= CA_RSP) {
         return true;

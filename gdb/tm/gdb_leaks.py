@@ -10,8 +10,8 @@ class Leaks(Command):
 Usage: tm-leaks [OPTION...]
 
 The program's memory is searched for pointers into each live block, from registers, stacks, thread-local
-storage, variables and mappings on. Direct leaks come first: no other block points to them; indirect ones are held by leaked
-blocks alone.
+storage, variables and mappings on. Direct leaks come first: no other block points to them; indirect ones are
+held by leaked blocks alone.
   -n N              show the N largest groups (default 10), 0 = all
   -by KEY           group by traceback (default), lineno, filename, function, module, domain, thread or type
   -roots ROOTS      all (default), or lsan: what the program maps itself is not searched

@@ -32,7 +32,7 @@ MASK = 2 ** 64 - 1
 STRUCTURES = {
     1: "magic major minor byte_order header_size machine self start_time pid state features traceback_limit region_count region_size "
        "field_count fields sample_bytes max_bytes freed_count generation current peak peak_epoch fold_bytes committed_bytes "
-       "private_bytes dropped_count dropped_size anomaly_count request request_argument reserved regions",
+       "private_bytes dropped_count dropped_size anomaly_count request request_argument untraced_time reserved regions",
     2: "kind shard element_size segment_shift directory directory_length middle_bits key_shift flags count committed reserved",
     3: "tid state dropped_count dropped_size order reserved operations",
     4: "code domain address new_address size entry stack flags stack_pointer generation allocated_count allocated_size freed_count "

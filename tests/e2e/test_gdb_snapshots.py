@@ -335,10 +335,12 @@ def test_settings(program):
                     *ask("nonsense", "show tm nonsense"), "set tm auto-snapshot off", *ask("off", "show tm auto-snapshot")],
                    program(PROGRAM))
     assert session["show"].decode().splitlines() == [
-        'tm auto-snapshot is on, except on remote targets ("auto").', "tm limit is 10.", "tm skip is empty.", "tm source is on."]
+        'tm auto-snapshot is on, except on remote targets ("auto").', "tm limit is 10.", "tm short-names is off.", "tm skip is empty.",
+        "tm source is on."]
     assert session["set"] == session["option"] and b":64: size=19.5 KiB" in session["set"]
     assert b"[ Top 2 ]" in session["more"]
-    assert session["changed"].decode().splitlines()[1:] == ["tm limit is 1.", "tm skip is make_* other_*.", "tm source is off."]
+    assert session["changed"].decode().splitlines()[1:] == ["tm limit is 1.", "tm short-names is off.", "tm skip is make_* other_*.",
+                                                             "tm source is off."]
     assert session["negative"] == b"" and session["after"] == b"tm limit is 10."
     assert session["nonsense"] == b"" and b"nonsense" in session.stderr
     assert session["off"] == b"tm auto-snapshot is off."
@@ -386,7 +388,7 @@ def test_completion(program, tmp_path):
         ["tm-snapshot -delete", "tm-snapshot -list"], [f"tm-snapshot -delete {name}" for name in names[:2]],
         ["tm-snapshot tables"], [f"tm-save {saved}"], ["tm-save file rows-1", "tm-save file rows-2"], [f"tm-load {saved}"],
         ["tm-diff rows-1 -by function"], ["set tm auto-snapshot"], ["set tm auto-snapshot off", "set tm auto-snapshot on"],
-        ["show tm skip", "show tm source"], ["tm snapshot"],
+        ["show tm short-names", "show tm skip", "show tm source"], ["tm snapshot"],
         ["tm-save file rows-1 -include", "tm-save file rows-1 -include-domain"]]
 
 

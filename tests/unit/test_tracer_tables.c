@@ -696,7 +696,7 @@ START_TEST(samples_stand_for_whole_numbers)
         for (uint64_t size = 0; size < 2 * means[i]; size += size / 7 + 1) {
             uint64_t n = tm_sample_count(size, means[i]);
             double inverse = -1 / expm1(-(double)(size ? size : 1) / (double)means[i]);
-            if (size >= means[i]) {
+            if ((size ? size : 1) >= means[i]) {
                 ck_assert_uint_eq(n, 1);
                 continue;
             }
