@@ -468,10 +468,10 @@ def counted(name, method):
 def everything(snapshot):
     return [(trace.domain, trace.size, str(trace.traceback)) for trace in snapshot.traces]
 
-tm.take_snapshot()
-gdb.execute, gdb_inferior.read_memory = counted_execute, counted_read
 for name in ("describe_process", "describe_mappings", "describe_threads", "describe_modules"):
     setattr(gdb_inferior.InferiorDescriber, name, counted(name, getattr(gdb_inferior.InferiorDescriber, name)))
+tm.take_snapshot()
+gdb.execute, gdb_inferior.read_memory = counted_execute, counted_read
 worst = [0, 0, 0]
 for step in range(60):
     execute("stepi", to_string=True)
