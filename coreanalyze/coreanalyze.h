@@ -69,7 +69,8 @@ CA_API struct ca_target *ca_target_open_process(uint32_t pid, const struct ca_sy
  * read_memory copies up to `size` bytes at `address` to `buffer` and returns how many bytes from the start of the range it
  * could read (0 = none); the engine asks for chunks of at most 1 MiB. Returning CA_READ_INTERRUPTED ends the command with the
  * error "interrupted". The describe_* callbacks answer by calling ca_target_add_* and return 0, or CA_READ_INTERRUPTED;
- * they are called once per target state, when the engine first needs them. Any but read_memory may be NULL. */
+ * each is called at most once per target state, when the engine first needs what it says: a snapshot of tables that lie at
+ * their preferred address needs none of them. Any but read_memory may be NULL. */
 #define CA_READ_INTERRUPTED SIZE_MAX
 
 struct ca_callbacks {

@@ -108,7 +108,7 @@ static bool info_read(struct info *info, struct ca_target *target, struct ca_err
     info->source = ca_target_source(target);
     info->table = ca_target_table(target, ret_error);
     info->symbolizer = info->table ? ca_target_symbolizer(target, ret_error) : NULL;
-    if (!info->symbolizer) {
+    if (!info->symbolizer || !ca_source_described(info->source, ret_error)) {
         return false;
     }
     const struct ca_freed *freed;

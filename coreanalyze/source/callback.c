@@ -148,6 +148,14 @@ static size_t callback_read(struct ca_source *base, uint64_t address, void *buff
                              : read_chunks(source, address, buffer, size);
 }
 
+static bool callback_describe_threads(struct ca_source *base)
+{
+    struct callback_source *source = (struct callback_source *)base;
+    const struct ca_callbacks *callbacks = &source->callbacks;
+    return !callbacks->describe_threads ||
+           callbacks->describe_threads(callbacks->context, source->target) != CA_READ_INTERRUPTED;
+}
+
 static bool callback_describe(struct ca_source *base)
 {
     struct callback_source *source = (struct callback_source *)base;
@@ -155,7 +163,6 @@ static bool callback_describe(struct ca_source *base)
     size_t (*const describe[])(void *, struct ca_target *) = {
         callbacks->describe_process,
         callbacks->describe_mappings,
-        callbacks->describe_threads,
         callbacks->describe_modules,
     };
     for (size_t i = 0; i < sizeof(describe) / sizeof(describe[0]); i++) {
@@ -193,6 +200,7 @@ static void callback_destroy(struct ca_source *base)
 static const struct ca_source_operations callback_operations = {
     .read = callback_read,
     .describe = callback_describe,
+    .describe_threads = callback_describe_threads,
     .invalidate = callback_invalidate,
     .destroy = callback_destroy,
 };

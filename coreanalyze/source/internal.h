@@ -10,7 +10,8 @@ struct ca_source {
     const struct ca_source_operations *operations;
     char *name;
 
-    bool described;   /* what follows is filled in */
+    bool described; /* what follows is filled in, but for the threads where they are described alone */
+    bool threads_described;
     bool interrupted; /* a description was interrupted and nobody was told yet */
     bool failed;      /* memory ran out while something was added */
 

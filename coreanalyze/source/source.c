@@ -18,16 +18,22 @@ static void process_clear(struct ca_process *process)
     memset(process, 0, sizeof(*process));
 }
 
+static void threads_forget(struct ca_source *source)
+{
+    for (size_t i = 0; i < source->thread_count; i++) {
+        free((uint64_t *)source->threads[i].registers);
+    }
+    source->thread_count = 0;
+    source->threads_described = false;
+}
+
 void ca_source_forget(struct ca_source *source)
 {
     for (size_t i = 0; i < source->mapping_count; i++) {
         free((char *)source->mappings[i].path);
     }
-    for (size_t i = 0; i < source->thread_count; i++) {
-        free((uint64_t *)source->threads[i].registers);
-    }
+    threads_forget(source);
     source->mapping_count = 0;
-    source->thread_count = 0;
     source->mappings_sorted = true;
     source->table_hint = 0;
     source->described = false;
@@ -219,10 +225,35 @@ static void describe(struct ca_source *source)
     mappings_sort(source);
 }
 
+/* Where the threads are described apart: they are what takes longest, and few need them. */
+static void describe_threads(struct ca_source *source)
+{
+    if (!source->operations->describe_threads) {
+        describe(source);
+        return;
+    }
+    if (!source->threads_described) {
+        if (!source->operations->describe_threads(source)) {
+            threads_forget(source);
+            source->interrupted = true;
+            return;
+        }
+        source->threads_described = true;
+    }
+}
+
 bool ca_source_described(struct ca_source *source, struct ca_error **ret_error)
 {
     source->interrupted = false;
     describe(source);
+    if (!source->interrupted) {
+        describe_threads(source);
+    }
+    return ca_source_settled(source, ret_error);
+}
+
+bool ca_source_settled(struct ca_source *source, struct ca_error **ret_error)
+{
     if (source->interrupted) {
         source->interrupted = false;
         return ca_fail(ret_error, CA_NOTHING, "interrupted");
@@ -255,7 +286,7 @@ const struct ca_mapping *ca_source_mapping_at(struct ca_source *source, uint64_t
 
 const struct ca_thread *ca_source_threads(struct ca_source *source, size_t *ret_count)
 {
-    describe(source);
+    describe_threads(source);
     *ret_count = source->thread_count;
     return source->threads;
 }

@@ -47,6 +47,8 @@ struct ca_source_operations {
     /* Fills in mappings, threads and process; false = interrupted, asked again at the next need. NULL: they
      * are there from the start. */
     bool (*describe)(struct ca_source *source);
+    /* Fills in the threads alone, which describe then leaves out. NULL: describe does it. */
+    bool (*describe_threads)(struct ca_source *source);
     /* Drops what was cached of the memory. NULL: it never changes. */
     void (*invalidate)(struct ca_source *source);
     void (*destroy)(struct ca_source *source);
@@ -110,5 +112,8 @@ bool ca_source_in_memory(const struct ca_source *source);
 const struct ca_mapping *ca_source_mapping_at(struct ca_source *source, uint64_t address);
 /* False with the error "interrupted" when describing the target was interrupted. */
 bool ca_source_described(struct ca_source *source, struct ca_error **ret_error);
+/* The same of what was described so far, without asking for more: for those who have used functions that
+ * cannot fail and read nothing after them. */
+bool ca_source_settled(struct ca_source *source, struct ca_error **ret_error);
 
 #endif

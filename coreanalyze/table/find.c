@@ -465,17 +465,18 @@ uint64_t ca_table_find(struct ca_source *source, const char *sysroot, unsigned r
                        enum ca_route *ret_route, struct ca_error **ret_error)
 {
     struct search search = {.source = source, .sysroot = sysroot};
-    if (!ca_source_described(source, ret_error)) {
-        return 0;
-    }
-    /* The routes that every source has come first, so that a process and its core are read by the same one.
-     */
-    uint64_t hint = ca_source_table_hint(source);
+    /* The routes that every source has come first, so that a process and its core are read by the same one;
+     * and the first needs no description of the target, which a debugger takes longer for than for all the
+     * rest. */
     uint64_t root = 0;
     enum ca_route route = CA_ROUTE_PREFERRED;
     if (routes & CA_ROUTE_PREFERRED) {
         root = try_root(&search, TM_PREFERRED_ADDRESS);
     }
+    if (!root && !search.failure) {
+        ca_source_described(source, &search.failure);
+    }
+    uint64_t hint = root || search.failure ? 0 : ca_source_table_hint(source);
     if (!root && !search.failure && (routes & CA_ROUTE_NOTE)) {
         route = CA_ROUTE_NOTE;
         root = find_by_notes(&search);

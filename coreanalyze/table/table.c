@@ -266,7 +266,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     uint64_t expected, found;
     coverage->truncated = ca_source_truncated(table->internal->source, &expected, &found);
     ca_table_note_missing(table);
-    return true;
+    return ca_source_settled(table->internal->source, ret_error);
 }
 
 bool ca_table_add_ranges(struct ca_source *source, uint64_t address, struct ca_ranges *ranges,

@@ -73,7 +73,11 @@ def _target():
         return target
     if find_default is None:
         raise engine.NoTarget("no target: give tm.open() a core file or a process first")
-    return find_default()
+    if _moment is None:
+        return find_default()
+    if _moment[0] is None:
+        _moment[0] = find_default()
+    return _moment[0]
 
 
 def _look():

@@ -498,7 +498,7 @@ def pending(context, read_memory, describe_process, *others):
 def test_interrupt_between_callbacks(program, tmp_path):
     """Python then raises KeyboardInterrupt before the first instruction of the next callback."""
     session = gdb([python(tmp_path, PENDING), *PRELOADED, "break checkpoint", "run", "python engine._Callbacks = pending",
-                   *ask("quit", "tm-top"), "python engine._Callbacks = real",
+                   *ask("quit", "tm-info"), "python engine._Callbacks = real",
                    "python gdb_inferior.forget(gdb.selected_inferior())", *ask("again", "tm-top")], program(PROGRAM))
     assert session["quit"] == b"", session.stderr
     assert session.stderr.splitlines() == [b"Quit"]

@@ -449,3 +449,57 @@ def test_python_api(program, tmp_path):
     table, *_, limit, count = session["it"].decode().splitlines()
     assert table.endswith("size=20.0 KiB (+20.0 KiB), count=5 (+5), average=4096 B") and (limit, count) == ("25", "20")
     assert b"KeyError: 'nothing'" in session.stderr
+
+
+WORK = """
+import gdb, tm
+from tm import gdb_inferior
+execute, read, execution, sizes, described = gdb.execute, gdb_inferior.read_memory, [], [], []
+
+def counted_execute(command, *arguments, **options):
+    execution.append(command)
+    return execute(command, *arguments, **options)
+
+def counted_read(inferior, address, buffer, size):
+    sizes.append(size)
+    return read(inferior, address, buffer, size)
+
+def counted(name, method):
+    return lambda *arguments: (described.append(name), method(*arguments))[1]
+
+def everything(snapshot):
+    return [(trace.domain, trace.size, str(trace.traceback)) for trace in snapshot.traces]
+
+for name in ("describe_process", "describe_mappings", "describe_threads", "describe_modules"):
+    setattr(gdb_inferior.InferiorDescriber, name, counted(name, getattr(gdb_inferior.InferiorDescriber, name)))
+tm.take_snapshot()
+gdb.execute, gdb_inferior.read_memory = counted_execute, counted_read
+worst = [0, 0, 0]
+for step in range(60):
+    execute("stepi", to_string=True)
+    for done in (execution, sizes, described):
+        done.clear()
+    snapshot = tm.take_snapshot()
+    worst = [max(pair) for pair in zip(worst, (len(execution), len(sizes), sum(sizes)))]
+    assert set(described) <= {"describe_threads"}, described
+    known = everything(snapshot)
+direct, gdb_inferior._process_vm_readv = gdb_inferior._process_vm_readv, None
+gdb_inferior.invalidate_all()
+assert everything(tm.take_snapshot()) == known
+gdb_inferior._process_vm_readv = lambda *arguments: 1 / 0
+execute("record full", to_string=True)
+gdb_inferior.invalidate_all()
+assert everything(tm.take_snapshot()) == known
+execute("record stop", to_string=True)
+print(*worst, len(known))
+"""
+
+
+def test_a_snapshot_after_each_instruction(program, tmp_path):
+    """It takes at most 2 ms (docs/overhead.md) because of what it does not do: a snapshot asks GDB for one text, the path substitutions,
+    and never for mappings or the auxiliary vector; each region costs a directory and its few segments. What GDB reads is the same."""
+    script = tmp_path / "work.py"
+    script.write_text(WORK)
+    session = gdb([*PRELOADED, *BREAK, *ask("it", f"source {script}")], program(PROGRAM))
+    executed, reads, size, blocks = map(int, session["it"].splitlines()[-1].split())  # after what GDB says of steps
+    assert executed == 1 and reads <= 20 and size <= 1536 << 10 and blocks > 0, session["it"]

@@ -157,10 +157,11 @@ bool ca_run_report(struct ca_run *run, struct ca_error **ret_error)
     }
     struct ca_text *text = &run->sink.text;
     struct ca_table *table = ca_target_table(run->targets[0], ret_error);
-    if (!table) {
+    struct ca_source *source = ca_target_source(run->targets[0]);
+    if (!table || !ca_source_described(source, ret_error)) {
         return false;
     }
-    add_program(text, ca_source_process(ca_target_source(run->targets[0])));
+    add_program(text, ca_source_process(source));
     if (!add_case(run, text, ret_error)) {
         return false;
     }
