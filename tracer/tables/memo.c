@@ -191,10 +191,11 @@ static tm_known known_of_value(uint32_t value)
     return tm_root->features & TM_FEATURE_STATS ? (uintptr_t)tm_stats_at(value) : known_of_stack(value);
 }
 
-/* Position of the oldest frame that a stack holds, from 1 for the outermost of all. */
+/* Position of the oldest frame that a stack holds, from 1 for the outermost of all. The unknown stack, which is
+ * what there is for want of memory, holds none. */
 static uint32_t oldest_of(uint32_t holder)
 {
-    const struct tm_stack *stack = tm_stack_find(holder);
+    const struct tm_stack *stack = holder != TM_STACK_UNKNOWN ? tm_stack_find(holder) : NULL;
     return stack ? stack->total_nframe - tm_stack_depth(stack) + 1 : UINT32_MAX;
 }
 
