@@ -67,7 +67,7 @@ static bool local_attach(struct tm_local *local)
         struct tm_thread *thread = tm_thread_at(index);
         local->nested = thread->operations[1].generation != 0; /* by the slot's owner before */
         for (int i = 0; i < TM_OPERATION_LEVELS; i++) {
-            tm_memo_forget_walks(&local->private->memos[i]);
+            tm_memo_recover(&local->private->memos[i]); /* a fork may have cut its owner short */
         }
         tm_barrier();
         local->thread = thread;
