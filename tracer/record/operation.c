@@ -127,6 +127,9 @@ static bool has_room(struct tm_local *local, uint32_t level)
 {
     struct tm_thread_private *private = local->private;
     uint32_t limit = tm_root->traceback_limit;
+    if (level > 0 && private->memos[level].limit != limit) { /* while the level below is at its operation */
+        tm_memo_forget_walks(&private->memos[level]);
+    }
     if (private->limit != limit && level == 0) {
         if (private->capacity < limit) {
             tm_thread_make_room(private, limit);

@@ -287,10 +287,11 @@ static bool walks_begin(struct tm_memo *memo)
 {
     size_t size = sizeof(struct tm_memo_walk) << TM_MEMO_WALK_BITS;
     if (!memo->walks) {
-        memo->walks = tm_private_allocate(size);
-    }
-    for (unsigned i = 0; memo->walks && i < 1U << TM_MEMO_WALK_BITS; i++) {
-        memo->walks[i].pc = 0;
+        memo->walks = tm_private_allocate(size); /* zeroed, and not in memory before it is used */
+    } else {
+        for (unsigned i = 0; i < 1U << TM_MEMO_WALK_BITS; i++) {
+            memo->walks[i].pc = 0;
+        }
     }
     memo->walks_generation = memo->walks ? memo->trail.generation : 0;
     return memo->walks;
@@ -336,10 +337,14 @@ tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, 
                       uint32_t limit)
 {
     struct tm_trail *trail = &memo->trail;
+    if (TM_UNLIKELY(memo->limit != limit)) {
+        tm_memo_forget_walks(memo);
+        hashes_forget(memo, limit);
+    }
     if (TM_UNLIKELY(!tm_trail_walk(trail, caller))) {
         return walk_in_full(memo, caller, frames, limit);
     }
-    if (TM_UNLIKELY(memo->generation != trail->generation || memo->limit != limit)) {
+    if (TM_UNLIKELY(memo->generation != trail->generation)) {
         hashes_forget(memo, limit);
     }
     tm_known known = tm_trail_top(trail)->known;
