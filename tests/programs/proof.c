@@ -1,12 +1,14 @@
 /* proof.c: stacks that look like the one before and are not, for a tracer that compares every walk with a full
  * one (tracer/record/proof.h).
  *
- * usage: proof WHAT    twins, frames, limits, threads, fork, jumps or deep
+ * usage: proof WHAT [ROUNDS [PLUGIN]]
+ * WHAT: twins, frames, limits, threads, reloads (of PLUGIN, which has `int plugin(int)`), fork, jumps or deep
  */
 #define _GNU_SOURCE
 #include <alloca.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -72,31 +74,62 @@ static void twins(int rounds)
 }
 
 /* ---- the same stack pointer, another frame pointer; what the frame before left is still there ---- */
-NOINLINE static void lower(size_t room)
+NOINLINE static int plain(void)
 {
-    char *volatile unused = alloca(room);
-    void *volatile block = malloc(8);
-    free(block);
-    (void)unused;
+    allocate(8);
+    return 1;
 }
 
-NOINLINE static void upper(size_t room, int site)
+/* gcc reaches the arguments through a word of the frame. */
+NOINLINE static double realigned(int count, ...)
 {
-    char *volatile unused = alloca(room);
+    __attribute__((aligned(64))) double values[8];
+    char *volatile unused = alloca((size_t)count * 16);
+    values[count & 7] = count;
+    __asm__ volatile("" : : "r"(values) : "memory");
+    allocate(8);
     (void)unused;
-    if (site) {
-        lower(1024 - room);
-        KEEP();
-    } else {
-        lower(1024 - room);
-        __asm__ volatile("nop" ::: "memory");
+    return values[count & 7];
+}
+
+/* Calls in two places, so that a frame which is taken for an older one leads elsewhere. */
+#define EITHER(site, call)                                                                                   \
+    if (site) {                                                                                              \
+        (void)(call);                                                                                        \
+        __asm__ volatile("nop" ::: "memory");                                                                \
+    } else {                                                                                                 \
+        (void)(call);                                                                                        \
+        __asm__ volatile("nop\n\tnop" ::: "memory");                                                         \
     }
+
+NOINLINE static int lower(size_t room, int kind, int site)
+{
+    char *volatile unused = alloca(room);
+    (void)unused;
+    if (kind == 0) {
+        void *volatile block = malloc(8);
+        free(block);
+    } else if (kind == 1) {
+        EITHER(site, plain())
+    } else {
+        EITHER(site, realigned(kind, 1, 2, 3))
+    }
+    return kind;
 }
 
+NOINLINE static void upper(size_t room, size_t rest, int kind, int sites)
+{
+    char *volatile unused = alloca(room);
+    (void)unused;
+    EITHER(sites & 1, lower(rest, kind, sites >> 1))
+}
+
+/* First the same sum of both, then a sum that differs by less than a realigned frame is moved. */
 static void frames(int rounds)
 {
     for (int i = 0; i < rounds; i++) {
-        upper(draw(64) * 16, (int)draw(2));
+        size_t room = draw(4) * 16;
+        upper(room, 256 - room + draw(8) / 7 * 16 * draw(4), (int)draw(4), (int)draw(4));
     }
 }
 
@@ -135,6 +168,52 @@ static void threads(int rounds)
             pthread_join(running[j], NULL);
         }
     }
+}
+
+/* ---- code that another thread replaces: the same addresses, another module ---- */
+static const char *plugin_path;
+static int (*volatile plugin)(int);
+static volatile int turn; /* 0: of whom calls the code, 1: of whom loads it anew, 2: over */
+
+static void *thread_reload(void *argument)
+{
+    void *library = NULL;
+    (void)argument;
+    while (turn != 2) {
+        if (turn == 1) {
+            if (library) {
+                dlclose(library);
+            }
+            library = dlopen(plugin_path, RTLD_NOW);
+            plugin = library ? (int (*)(int))dlsym(library, "plugin") : NULL;
+            if (!plugin) {
+                abort();
+            }
+            turn = 0;
+        }
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void reloads(int rounds)
+{
+    pthread_t loading;
+    if (pthread_create(&loading, NULL, thread_reload, NULL) != 0) {
+        abort();
+    }
+    for (int i = 0; i < rounds / 100; i++) {
+        turn = 1;
+        while (turn == 1) {
+            sched_yield();
+        }
+        plugin(3);
+        if (i % 2) {
+            twins(3);
+        }
+    }
+    turn = 2;
+    pthread_join(loading, NULL);
 }
 
 /* ---- children of a process with threads ---- */
@@ -265,6 +344,9 @@ int main(int argc, char **argv)
         limits(rounds);
     } else if (strcmp(what, "threads") == 0) {
         threads(rounds);
+    } else if (strcmp(what, "reloads") == 0 && argc > 3) {
+        plugin_path = argv[3];
+        reloads(rounds);
     } else if (strcmp(what, "fork") == 0) {
         result = children(rounds);
     } else if (strcmp(what, "jumps") == 0) {
