@@ -1,5 +1,5 @@
-/* proof.c: stacks that look like the one before and are not, for a tracer that compares every walk with a full
- * one (tracer/record/proof.h).
+/* proof.c: stacks that look like the one before and are not, for a tracer that compares every walk with a
+ * full one (tracer/record/proof.h).
  *
  * usage: proof WHAT [ROUNDS [PLUGIN]]
  * WHAT: twins, frames, limits, threads, reloads (of PLUGIN, which has `int plugin(int)`), fork, jumps or deep
@@ -22,8 +22,12 @@
 
 #include "tracer/tm.h"
 
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
-#define KEEP()   __asm__ volatile("" ::: "memory")
+#endif
+#define KEEP() __asm__ volatile("" ::: "memory")
 
 NOINLINE static void allocate(size_t size)
 {
@@ -124,12 +128,21 @@ NOINLINE static void upper(size_t room, size_t rest, int kind, int sites)
     EITHER(sites & 1, lower(rest, kind, sites >> 1))
 }
 
-/* First the same sum of both, then a sum that differs by less than a realigned frame is moved. */
+NOINLINE static void top(size_t extra, size_t room, size_t rest, int kind, int sites)
+{
+    char *volatile unused = alloca(extra);
+    (void)unused;
+    EITHER(sites & 1, (upper(room, rest, kind, sites >> 1), 0))
+}
+
+/* The sum of all three is the same, or differs by less than a realigned frame is moved. */
 static void frames(int rounds)
 {
     for (int i = 0; i < rounds; i++) {
-        size_t room = draw(4) * 16;
-        upper(room, 256 - room + draw(8) / 7 * 16 * draw(4), (int)draw(4), (int)draw(4));
+        size_t extra = draw(4) * 16;
+        size_t room = i % 2 ? 64 - extra : draw(4) * 16;
+        size_t shift = draw(8) == 0 ? draw(4) * 16 : 0;
+        top(extra, room, 256 - extra - room + shift, (int)draw(4), (int)draw(8));
     }
 }
 
@@ -284,7 +297,8 @@ static void tracer_find(void)
     }
     while (fgets(line, sizeof(line), maps)) {
         unsigned long low, high;
-        if (strstr(line, info.dli_fname) && sscanf(line, "%lx-%lx r-x", &low, &high) == 2 && strstr(line, " r-xp ")) {
+        if (strstr(line, info.dli_fname) && sscanf(line, "%lx-%lx r-x", &low, &high) == 2 &&
+            strstr(line, " r-xp ")) {
             tracer_low = low;
             tracer_high = high;
         }

@@ -22,7 +22,8 @@ static void say(const char *text, size_t length)
     }
 }
 
-static void traceback_say(const char *name, const uint32_t *frames, const struct tm_stack *stack, uint32_t count)
+static void traceback_say(const char *name, const uint32_t *frames, const struct tm_stack *stack,
+                          uint32_t count)
 {
     char text[96];
     for (uint32_t i = 0; i < count; i++) {
@@ -39,11 +40,11 @@ static _Noreturn void differ(const struct tm_call *call, const struct tm_walk *w
     char text[256];
     const struct tm_stack *stack = tm_stack_find(call->stack);
     uint32_t depth = tm_stack_depth(stack);
-    int length = snprintf(text, sizeof(text),
-                          "libtm: a %s walk differs from the full one: stack %u has %u frames of %u, flags %#x; "
-                          "expected %u of %u, flags %#x\n",
-                          how, call->stack, depth, stack->total_nframe, stack->flags, walk->count, total,
-                          walk->flags);
+    int length =
+        snprintf(text, sizeof(text),
+                 "libtm: a %s walk differs from the full one: stack %u has %u frames of %u, flags %#x; "
+                 "expected %u of %u, flags %#x\n",
+                 how, call->stack, depth, stack->total_nframe, stack->flags, walk->count, total, walk->flags);
     say(text, (size_t)length);
     traceback_say("recorded", NULL, stack, depth);
     traceback_say("full", walk->frames, NULL, walk->count);
@@ -66,10 +67,10 @@ static bool is_same(const struct tm_stack *stack, const struct tm_walk *walk, ui
 static void count_one(const struct tm_memo *memo, bool recalled)
 {
     bool trail = memo->trail.count != 0;
-    uint64_t *counter = recalled              ? &recalled_count
-                        : !trail              ? &full_count
-                        : memo->trail.kept    ? &kept_count
-                                              : &fresh_count;
+    uint64_t *counter = recalled           ? &recalled_count
+                        : !trail           ? &full_count
+                        : memo->trail.kept ? &kept_count
+                                           : &fresh_count;
     tm_add(counter, 1);
 }
 
@@ -106,9 +107,10 @@ __attribute__((destructor)) static void proof_end(void)
     if (file < 0) {
         return;
     }
-    int length = snprintf(text, sizeof(text), "recalled=%lu kept=%lu fresh=%lu full=%lu unknown=%lu frames=%lu\n",
-                          (unsigned long)recalled_count, (unsigned long)kept_count, (unsigned long)fresh_count,
-                          (unsigned long)full_count, (unsigned long)unknown_count, (unsigned long)frame_count);
+    int length =
+        snprintf(text, sizeof(text), "recalled=%lu kept=%lu fresh=%lu full=%lu unknown=%lu frames=%lu\n",
+                 (unsigned long)recalled_count, (unsigned long)kept_count, (unsigned long)fresh_count,
+                 (unsigned long)full_count, (unsigned long)unknown_count, (unsigned long)frame_count);
     if (write(file, text, (size_t)length) != length) {
         abort();
     }

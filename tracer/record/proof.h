@@ -1,4 +1,5 @@
-/* proof.h: a build for tests (CPPFLAGS=-DTM_PROVE_WALKS) that walks every stack in full as well, and compares.
+/* proof.h: a build for tests (CPPFLAGS=-DTM_PROVE_WALKS) that walks every stack in full as well, and
+ * compares.
  *
  * Whatever tm_walk() answers, recalled, kept or walked, must be what tm_unwind() finds in the same place:
  * frames, depth and flags. At the first difference the process says what it is and aborts. When it ends, it
