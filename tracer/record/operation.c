@@ -67,7 +67,7 @@ static bool local_attach(struct tm_local *local)
         struct tm_thread *thread = tm_thread_at(index);
         local->nested = thread->operations[1].generation != 0; /* by the slot's owner before */
         for (int i = 0; i < TM_OPERATION_LEVELS; i++) {
-            tm_memo_forget_walks(&local->private->memos[i]);
+            tm_memo_recover(&local->private->memos[i]); /* a fork may have cut its owner short */
         }
         tm_barrier();
         local->thread = thread;
@@ -127,6 +127,9 @@ static bool has_room(struct tm_local *local, uint32_t level)
 {
     struct tm_thread_private *private = local->private;
     uint32_t limit = tm_root->traceback_limit;
+    if (level > 0 && private->memos[level].limit != limit) { /* while the level below is at its operation */
+        tm_memo_forget_walks(&private->memos[level]);
+    }
     if (private->limit != limit && level == 0) {
         if (private->capacity < limit) {
             tm_thread_make_room(private, limit);

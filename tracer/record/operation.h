@@ -17,6 +17,7 @@
 #include "../tables/root.h"
 #include "../tables/threads.h"
 #include "../unwind.h"
+#include "proof.h"
 
 /* tm_local.level of a thread that is busy inside the tracer: what it allocates is the tracer's own. */
 #define TM_LEVEL_MUTED UINT32_MAX
@@ -99,10 +100,12 @@ static inline bool tm_enter(struct tm_call *call, const struct tm_walk_start *ca
 TM_HOT void tm_walk(struct tm_call *call, const struct tm_walk_start *caller)
 {
     call->known = tm_memo_recall(&call->local->private->memos[call->level], caller);
-    if (TM_UNLIKELY(!call->known)) {
+    bool recalled = call->known != 0;
+    if (TM_UNLIKELY(!recalled)) {
         tm_walk_new(call, caller);
     }
     call->stack = tm_known_stack(call->known);
+    tm_proof_walk(call, caller, recalled);
 }
 
 /* Publishes the operation. `entry` and `flags` as in struct tm_operation. */

@@ -59,9 +59,9 @@ bool tm_sample_draw(size_t size)
         return true;
     }
     if (local->sample_state == 0) {
-        local->sample_left = distance_draw(local);
-        if (size < local->sample_left) {
-            local->sample_left -= size;
+        uint64_t left = distance_draw(local);
+        if (size < left) {
+            tm_store(&local->sample_left, left - size);
             return false;
         }
     }

@@ -31,8 +31,10 @@ TM_HOT bool tm_sample_takes(size_t size)
 {
     struct tm_local *local = &tm_local;
     size += size == 0;
-    if (TM_LIKELY(size < local->sample_left && size < tm_sample_bytes)) {
-        local->sample_left -= size;
+    uint64_t left = tm_load(&local->sample_left);
+    if (TM_LIKELY(size < left && size < tm_sample_bytes)) {
+        tm_store(&local->sample_left,
+                 left - size); /* not below 0, whatever a signal handler does meanwhile */
         return false;
     }
     return tm_sample_draw(size);

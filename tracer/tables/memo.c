@@ -191,10 +191,11 @@ static tm_known known_of_value(uint32_t value)
     return tm_root->features & TM_FEATURE_STATS ? (uintptr_t)tm_stats_at(value) : known_of_stack(value);
 }
 
-/* Position of the oldest frame that a stack holds, from 1 for the outermost of all. */
+/* Position of the oldest frame that a stack holds, from 1 for the outermost of all. The unknown stack, which is
+ * what there is for want of memory, holds none. */
 static uint32_t oldest_of(uint32_t holder)
 {
-    const struct tm_stack *stack = tm_stack_find(holder);
+    const struct tm_stack *stack = holder != TM_STACK_UNKNOWN ? tm_stack_find(holder) : NULL;
     return stack ? stack->total_nframe - tm_stack_depth(stack) + 1 : UINT32_MAX;
 }
 
@@ -286,10 +287,11 @@ static bool walks_begin(struct tm_memo *memo)
 {
     size_t size = sizeof(struct tm_memo_walk) << TM_MEMO_WALK_BITS;
     if (!memo->walks) {
-        memo->walks = tm_private_allocate(size);
-    }
-    for (unsigned i = 0; memo->walks && i < 1U << TM_MEMO_WALK_BITS; i++) {
-        memo->walks[i].pc = 0;
+        memo->walks = tm_private_allocate(size); /* zeroed, and not in memory before it is used */
+    } else {
+        for (unsigned i = 0; i < 1U << TM_MEMO_WALK_BITS; i++) {
+            memo->walks[i].pc = 0;
+        }
     }
     memo->walks_generation = memo->walks ? memo->trail.generation : 0;
     return memo->walks;
@@ -335,10 +337,14 @@ tm_known tm_memo_walk(struct tm_memo *memo, const struct tm_walk_start *caller, 
                       uint32_t limit)
 {
     struct tm_trail *trail = &memo->trail;
+    if (TM_UNLIKELY(memo->limit != limit)) {
+        tm_memo_forget_walks(memo);
+        hashes_forget(memo, limit);
+    }
     if (TM_UNLIKELY(!tm_trail_walk(trail, caller))) {
         return walk_in_full(memo, caller, frames, limit);
     }
-    if (TM_UNLIKELY(memo->generation != trail->generation || memo->limit != limit)) {
+    if (TM_UNLIKELY(memo->generation != trail->generation)) {
         hashes_forget(memo, limit);
     }
     tm_known known = tm_trail_top(trail)->known;

@@ -17,10 +17,14 @@
 typedef uint64_t tm_known;
 
 /* Open-addressed, of dense entries: that these are in the processor's cache is what counts. A value is the
- * number of a record in STATS or, without counters, a stack id; larger ones are not remembered. by hash
- * uint64_t: bits 24..63 those of the walk's hash, 0..23 the value by stack  uint32_t: bits 24..31 of a hash
- * of the stack id, 0..23 the number of its record 0 = empty. That two stacks of one thread are taken for one
- * has, at the bound of 65,536 entries, a chance of less than 2^32 / 2^57. */
+ * number of a record in STATS or, without counters, a stack id; larger ones are not remembered.
+ *
+ * By hash, uint64_t: bits 24..63 those of the walk's hash, 0..23 the value.
+ *
+ * By stack, uint32_t: bits 24..31 of a hash of the stack id, 0..23 the number of its record.
+ *
+ * 0 = empty. A walk is taken for another when 40 bits of their hashes and, nearly, the place are the same: each
+ * new stack meets at most 65,536 others, of which each is that unlucky by less than one in 2^55. */
 struct tm_memo_table {
     void *entries;
     uint32_t mask; /* entries - 1; 0 = no memory yet */

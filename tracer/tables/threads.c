@@ -118,10 +118,14 @@ bool tm_thread_make_room(struct tm_thread_private *private, uint32_t limit)
     if (!frames) {
         return false;
     }
-    if (private->frames) {
-        tm_memory_unmap(TM_MEMORY_PRIVATE, private->frames, private->capacity * frame_size);
-    }
-    private->frames = frames;
+    uint32_t *old = private->frames;
+    size_t old_size = private->capacity * frame_size;
+    private->frames = frames; /* before the old ones go: a signal handler may come here, too */
+    tm_barrier();
     private->capacity = capacity;
+    tm_barrier();
+    if (old) {
+        tm_memory_unmap(TM_MEMORY_PRIVATE, old, old_size);
+    }
     return true;
 }
