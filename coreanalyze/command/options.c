@@ -288,7 +288,7 @@ const struct ca_option_spec ca_option_table[] = {
     {.commands = FOR_ALL, .text = "What is read:"},
     {"pid", 'p', "PID", FOR_ALL, set_pid, FIELD(pid), NULL,
      "A running process in the place of the last SOURCE: it stands still while its tables are copied, some "
-     "milliseconds, and runs on"},
+     "milliseconds (block, refs, leaks and --by type: all memory that it may write to), and runs on"},
 
     {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
