@@ -234,6 +234,17 @@ def test_no_false_alarm(bug):
             assert alarm not in text, text
 
 
+def test_block_that_is_being_freed_is_not_used_after_that(tmp_path):
+    """glibc's own word says that the block is of another arena, which it looks for where nothing is: an overflow, nothing else."""
+    source = tmp_path / "smashed.c"
+    source.write_text("#include <stdlib.h>\n#include <string.h>\n"
+                      "int main(void) { char *volatile a = malloc(2024), *volatile b = malloc(2040);\n"
+                      "    memset(a, 'E', 2048);\n    free(b);\n    return *a; }\n")
+    text = report(tmp_path, [harness.compile_program([source], tmp_path / "smashed", "-g", "-O0", "-w", "-fno-builtin")])
+    assert "SIGSEGV" in text and re.search(r"It happened while free was given 0x\w+, a block of 2040 bytes", text), text
+    assert "Overflow or underflow" in text and "use after free" not in text.lower(), text
+
+
 @pytest.mark.parametrize("signal", ["SEGV", "QUIT", "ABRT"])
 def test_a_signal_from_outside_is_no_bug(bug, tmp_path, signal):
     source = tmp_path / "killed.c"
