@@ -266,6 +266,17 @@ static bool pid_check(const struct ca_options *options, size_t given, struct ca_
            ca_fail(ret_error, CA_USAGE, "--pid: the process is the one that is debugged");
 }
 
+/* A misspelt one would look like a machine without files. */
+static bool sysroot_check(const struct ca_options *options, struct ca_error **ret_error)
+{
+    struct stat status;
+    if (!options->sysroot || !options->sysroot[0] ||
+        (stat(options->sysroot, &status) == 0 && S_ISDIR(status.st_mode))) {
+        return true;
+    }
+    return ca_fail(ret_error, CA_USAGE, "--sysroot: there is no directory %s", options->sysroot);
+}
+
 /* `count` in all: the operands, and the process of --pid as the last. */
 static bool targets_open(struct ca_run *run, const struct command *command, size_t count,
                          struct ca_error **ret_error)
@@ -424,6 +435,7 @@ static enum ca_status command_run(const struct command *command, const struct gi
     } else {
         size_t named = to_open - (run.options.pid && to_open ? 1 : 0);
         parsed = parsed && pid_check(&run.options, given->count, &error) &&
+                 sysroot_check(&run.options, &error) &&
                  operands_check(command, &run.options, named + command->writes + command->asks, &error);
         if (parsed && command->writes) {
             run.options.output = run.options.operands.items[named];
