@@ -468,7 +468,8 @@ int kernel_pipe_run(int argc, char **argv)
     streams_open();
     umask(077);
     bool good = arguments_read(&crash, argc, argv, &output, &next);
-    if (good && process_open(&crash) && directory_open(&crash, output) && file_create(&crash)) {
+    bool begun = good && process_open(&crash) && directory_open(&crash, output) && file_create(&crash);
+    if (begun) {
         snapshot_start(&crash);
     }
     ca_target_destroy(crash.target);
@@ -476,5 +477,5 @@ int kernel_pipe_run(int argc, char **argv)
         execv(next[0], next);
         log_line(LOG_ERR, &crash, "%s: %s", next[0], strerror(errno));
     }
-    return good ? CA_COMPLETE : CA_USAGE;
+    return begun ? CA_COMPLETE : good ? CA_NOTHING : CA_USAGE;
 }

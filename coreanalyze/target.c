@@ -544,6 +544,13 @@ struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_e
     return target->symbolizer;
 }
 
+void ca_target_want_memory(struct ca_target *target)
+{
+    if (target->source && ca_source_is_process(target->source)) {
+        ca_live_copy_whole(target->source);
+    }
+}
+
 struct ca_memory *ca_target_memory(struct ca_target *target, struct ca_error **ret_error)
 {
     if (!target->source) {

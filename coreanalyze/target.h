@@ -25,6 +25,9 @@ struct ca_source *ca_target_source(struct ca_target *target);
 const char *ca_target_snapshot_file(const struct ca_target *target);
 /* NULL with an error: no tracer found, a newer layout, ... */
 struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret_error);
+/* Before anything is asked for: memory will be, so that of a process that runs all of it is copied at the
+ * moment at which the tables are. Of other targets nothing is copied. */
+void ca_target_want_memory(struct ca_target *target);
 /* Over ca_target_table()->modules. */
 struct ca_symbolizer *ca_target_symbolizer(struct ca_target *target, struct ca_error **ret_error);
 /* Its object files, threads and stacks. NULL with an error, always so for what has no memory. */

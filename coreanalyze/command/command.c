@@ -266,10 +266,23 @@ static bool pid_check(const struct ca_options *options, size_t given, struct ca_
            ca_fail(ret_error, CA_USAGE, "--pid: the process is the one that is debugged");
 }
 
+/* A misspelt one would look like a machine without files. */
+static bool sysroot_check(const struct ca_options *options, struct ca_error **ret_error)
+{
+    struct stat status;
+    if (!options->sysroot || !options->sysroot[0] ||
+        (stat(options->sysroot, &status) == 0 && S_ISDIR(status.st_mode))) {
+        return true;
+    }
+    return ca_fail(ret_error, CA_USAGE, "--sysroot: there is no directory %s", options->sysroot);
+}
+
 /* `count` in all: the operands, and the process of --pid as the last. */
-static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret_error)
+static bool targets_open(struct ca_run *run, const struct command *command, size_t count,
+                         struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
+    bool memory = (command->bit & (CA_FOR_BLOCK | CA_FOR_LEAKS | CA_FOR_REFS)) || options->by == CA_KEY_TYPE;
     struct ca_symbol_options symbols = symbols_merge(options, &(struct ca_symbol_options){0});
     for (size_t i = 0; i < count; i++) {
         bool process = options->pid && i + 1 == count;
@@ -277,6 +290,9 @@ static bool targets_open(struct ca_run *run, size_t count, struct ca_error **ret
                                   : ca_target_open(options->operands.items[i], &symbols, ret_error);
         if (!run->targets[i]) {
             return false;
+        }
+        if (memory) {
+            ca_target_want_memory(run->targets[i]);
         }
     }
     return true;
@@ -369,7 +385,7 @@ static bool run_parsed(struct ca_run *run, const struct command *command, const 
                        size_t to_open, struct ca_error **ret_error)
 {
     run->color = color_wanted(&run->options, run->output);
-    if (!targets_open(run, to_open, ret_error)) {
+    if (!targets_open(run, command, to_open, ret_error)) {
         return false;
     }
     for (size_t i = 0; i < given->count; i++) {
@@ -418,9 +434,9 @@ static enum ca_status command_run(const struct command *command, const struct gi
         done = true;
     } else {
         size_t named = to_open - (run.options.pid && to_open ? 1 : 0);
-        parsed =
-            parsed && pid_check(&run.options, given->count, &error) &&
-            operands_check(command, &run.options, named + command->writes + command->asks, &error);
+        parsed = parsed && pid_check(&run.options, given->count, &error) &&
+                 sysroot_check(&run.options, &error) &&
+                 operands_check(command, &run.options, named + command->writes + command->asks, &error);
         if (parsed && command->writes) {
             run.options.output = run.options.operands.items[named];
         }

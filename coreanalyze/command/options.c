@@ -288,7 +288,7 @@ const struct ca_option_spec ca_option_table[] = {
     {.commands = FOR_ALL, .text = "What is read:"},
     {"pid", 'p', "PID", FOR_ALL, set_pid, FIELD(pid), NULL,
      "A running process in the place of the last SOURCE: it stands still while its tables are copied, some "
-     "milliseconds, and runs on"},
+     "milliseconds (block, refs, leaks and --by type: all memory that it may write to), and runs on"},
 
     {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
@@ -346,7 +346,7 @@ const struct ca_option_spec ca_option_table[] = {
      "Print the N most recent frames of a traceback"},
     {"no-source", 0, NULL, FOR_FRAMES & ~CA_FOR_BLOCKS, set_flag, FIELD(no_source), NULL,
      "Print no source lines"},
-    {"short-names", 0, NULL, FOR_TRACES, set_flag, FIELD(short_names), NULL,
+    {"short-names", 0, NULL, FOR_FRAMES, set_flag, FIELD(short_names), NULL,
      "Leave out what nobody wrote of C++ names (default template arguments of std, its inline namespaces) in "
      "text and folded output"},
     {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,

@@ -5,7 +5,9 @@ on them."""
 import csv
 import io
 import json
+import os
 import re
+import shutil
 
 import pytest
 
@@ -223,6 +225,41 @@ def test_same_words_in_gdb(bug, tmp_path, source, argument):
         assert live[label] + b"\n" == expected, f"{label}: GDB on the process\n{live.stderr.decode()}"
 
 
+def test_core_of_another_machine(bug, tmp_path):
+    """The program's and its libraries' files lie below a sysroot alone: the same answers, and the same bytes in GDB."""
+    binary = shutil.copy(bug("use_after_free.c", "plain"), tmp_path / "moved")
+    _, core = harness.crash(harness.traced([binary, "thread"], *OPTIONS), tmp_path / "run")
+    frozen = re.search(r"found by: .* stands in it at (0x\w+)", harness.coreanalyze(core).stdout).group(1)
+    live = harness.coreanalyze_json("blocks", core)["blocks"][0]["address"]
+    commands = {"report": [], "freed": ["block", frozen], "live": ["block", live], "blocks": ["blocks"], "leaks": ["leaks"],
+                "refs": ["refs", live], "chain": ["refs", "--chain", live], "dangling": ["refs", frozen]}
+
+    def answers(*options):
+        found = {}
+        for label, (command, *rest) in ((label, words or ["report"]) for label, words in commands.items()):
+            operands = [word for word in rest if word.startswith("0x")]
+            switches = [word for word in rest if word.startswith("--")]
+            found[label] = harness.coreanalyze(command, *switches, *options, core, *operands, status=None)
+        return found
+
+    here = answers()
+    root = tmp_path / "root"
+    for module in harness.coreanalyze_json("info", core)["modules"]:
+        copy = root / module["path"].lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module["path"], copy)
+    os.unlink(binary)
+    without = answers()
+    assert without["freed"].returncode == 1 and f"{binary}: not found" in without["freed"].stderr
+    there = answers("--sysroot", root, "--debug-dir", "/usr/lib/debug")
+    for label, answer in there.items():
+        assert (answer.returncode, answer.stdout, answer.stderr) == (0, here[label].stdout, ""), label
+    asked = [line for label, words in commands.items() for line in ask(label, "tm-" + " ".join(words or ["report"]))]
+    session = gdb([f"set sysroot {root}", "set debug-file-directory /usr/lib/debug", f"core-file {core}", *asked])
+    for label in commands:
+        assert session[label].decode() + "\n" == there[label].stdout, f"{label}\n{session.stderr.decode()}"
+
+
 def test_no_false_alarm(bug):
     """A healthy program that is stopped, with stale pointers in plenty, and after it has freed them."""
     session = gdb([*environment(), "break item_drop", "run read", *ask("before", "tm-report"), "finish",
@@ -232,6 +269,17 @@ def test_no_false_alarm(bug):
         assert "is stopped, it has not crashed" in text and "coverage: " in text
         for alarm in ("free:", "erflow", "freed", "Stack of", "Perhaps"):
             assert alarm not in text, text
+
+
+def test_block_that_is_being_freed_is_not_used_after_that(tmp_path):
+    """glibc's own word says that the block is of another arena, which it looks for where nothing is: an overflow, nothing else."""
+    source = tmp_path / "smashed.c"
+    source.write_text("#include <stdlib.h>\n#include <string.h>\n"
+                      "int main(void) { char *volatile a = malloc(2024), *volatile b = malloc(2040);\n"
+                      "    memset(a, 'E', 2048);\n    free(b);\n    return *a; }\n")
+    text = report(tmp_path, [harness.compile_program([source], tmp_path / "smashed", "-g", "-O0", "-w", "-fno-builtin")])
+    assert "SIGSEGV" in text and re.search(r"It happened while free was given 0x\w+, a block of 2040 bytes", text), text
+    assert "Overflow or underflow" in text and "use after free" not in text.lower(), text
 
 
 @pytest.mark.parametrize("signal", ["SEGV", "QUIT", "ABRT"])

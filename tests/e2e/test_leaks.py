@@ -281,6 +281,25 @@ def test_refs_of_other_addresses(core):
     coreanalyze("refs", source, "nonsense", status=64)
 
 
+def test_short_names_and_a_misspelt_sysroot(tmp_path):
+    """--short-names is for every command that prints names; what is no directory is said at once."""
+    source = tmp_path / "names.cpp"
+    source.write_text("#include <cstdlib>\n#include <string>\n#include <vector>\n"
+                      "template <class T> __attribute__((noinline)) void *make(T *) { return malloc(4321); }\n"
+                      "int main() { void *volatile held = make((std::vector<std::string> *)nullptr); abort(); }\n")
+    program = harness.compile_program([source], tmp_path / "names", "-O1", "-w")
+    _, core = harness.crash(harness.traced([program]), tmp_path / "run")
+    (address,) = blocks_of(core, 4321)
+    for command in (["blocks", core], ["block", core, address], ["refs", core, address]):
+        assert "make<std::vector<std::string>>" in coreanalyze(*command, "--short-names").stdout, command
+        assert "std::char_traits<char>" in coreanalyze(*command).stdout, command
+    for command in (["leaks"], ["top"], ["report"]):
+        result = coreanalyze(*command, "--sysroot", tmp_path / "nowhere", core, status=64)
+        assert result.stdout == "" and f"--sysroot: there is no directory {tmp_path}/nowhere" in result.stderr
+    lines = [line for line in coreanalyze("refs", core, "0x1000").stdout.splitlines() if " holds " in line]
+    assert all(line.endswith(", holds 0x1000") for line in lines), lines
+
+
 def test_many_references(tmp_path):
     text = '#include "leaks.h"\nstatic HOLDER void *many[1000];\nint main(void)\n{\n    void *block = allocate(77);\n' \
            "    for (int i = 0; i < 1000; i++) {\n        many[i] = block;\n    }\n    finish();\n}\n"

@@ -219,6 +219,7 @@ def process(binary):
 def test_readers_of_a_process_agree(process, tmp_path):
     """--pid, GDB attached to it, its core and tm.open(pid) say the same, byte for byte."""
     target = process(BLOCKS, 0)
+    target.ask("counts")  # so that stdin has its buffer
     commands = [["report"], ["top"], ["top", "--by", "traceback", "--format", "json"], ["traces", "--format", "csv"], ["info"]]
     live = [harness.coreanalyze(*command, "--pid", target.pid).stdout for command in commands]
     assert f"{SOURCE}:{LINE}: size={BLOCKS * 100 / 1024:.0f} KiB, count={BLOCKS}, average=100 B" in live[1]
@@ -234,6 +235,24 @@ def test_readers_of_a_process_agree(process, tmp_path):
     assert harness.coreanalyze("top", tmp_path / "saved.pb.gz").stdout == live[1]
     assert "Total allocated size" in harness.coreanalyze("diff", "--fail-over", "0", tmp_path / "core", "--pid", target.pid).stdout
     target.assert_untouched()
+
+
+def test_memory_of_a_process_is_of_one_moment(program):
+    """Pointers that are moved about all the time: each block is held at each moment, whenever that is."""
+    with contextlib.ExitStack() as stack:
+        target = Process(program("moving.c"))
+        stack.callback(target.process.communicate)
+        stack.callback(target.process.kill)
+        for _ in range(3):
+            answer = harness.coreanalyze_json("leaks", "--pid", target.pid)
+            assert answer["leaks"] == [] and answer["missing_bytes"] == 0, answer["total"]
+        block, = harness.coreanalyze_json("blocks", "--min-size", "4321", "--max-size", "4321", "--pid", target.pid)["blocks"]
+        for _ in range(5):
+            references = harness.coreanalyze_json("refs", "--pid", target.pid, block["address"])["references"]
+            assert {word["symbol"] for word in references if word["kind"] == "data"} == {"arrays"}, references
+            found = harness.coreanalyze_json("block", "--pid", target.pid, block["address"])
+            assert (found["state"], found["size"]) == ("live", 4321)
+        assert re.search(r"^TracerPid:\t0$", pathlib.Path(f"/proc/{target.pid}/status").read_text(), re.MULTILINE)
 
 
 @pytest.mark.skipif(SANITIZED, reason="Python would have to run under the sanitizer")

@@ -176,11 +176,13 @@ static bool add_place(struct ca_text *text, const struct answer *answer, const s
     return true;
 }
 
-/* "holds 0x..., the start of it" */
-static void add_value(struct ca_text *text, uint64_t value, uint64_t start)
+/* ", holds 0x..., its start"; just ", holds 0x..." where the address is in no block. */
+static void add_value(struct ca_text *text, const struct answer *answer, uint64_t value, uint64_t start)
 {
     ca_text_printf(text, ", holds 0x%" PRIx64, value);
-    if (value == start) {
+    if (!answer->block) {
+        ca_text_add(text, "\n");
+    } else if (value == start) {
         ca_text_add(text, ", its start\n");
     } else {
         ca_text_printf(text, ", %" PRIu64 " bytes into it\n", value - start);
@@ -194,13 +196,13 @@ static bool add_reference(struct ca_text *text, const struct answer *answer,
     if (reference->holder == CA_HOLDER_REGISTER) {
         const char *name = ca_register_name((unsigned)reference->address);
         ca_text_printf(text, "register %s of thread %" PRIu32, name ? name : "?", reference->tid);
-        add_value(text, reference->value, target);
+        add_value(text, answer, reference->value, target);
         return true;
     }
     ca_text_printf(text, "0x%" PRIx64 ", ", reference->address);
     if (reference->holder == CA_HOLDER_AREA) {
         bool done = add_place(text, answer, reference, ret_error);
-        add_value(text, reference->value, target);
+        add_value(text, answer, reference->value, target);
         return done;
     }
     struct ca_block block;
@@ -214,7 +216,7 @@ static bool add_reference(struct ca_text *text, const struct answer *answer,
         ca_text_printf(text, "%" PRIu64 " bytes inside", reference->address - block.address);
     }
     ca_text_printf(text, " a live block of %" PRIu64 " bytes at 0x%" PRIx64, block.size, block.address);
-    add_value(text, reference->value, target);
+    add_value(text, answer, reference->value, target);
     return ca_tell_deed(&answer->teller, text, "allocated", &deed, ret_error);
 }
 

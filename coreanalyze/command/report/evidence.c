@@ -249,6 +249,19 @@ static void finding_add_how(struct finding *finding, const char *how)
     ca_text_add(&finding->how, how);
 }
 
+/* The tracer notes a free before the allocator is asked: the block that the thread was just freeing, of which
+ * the report speaks already, is in the history without having been used since. */
+static bool is_under_way(const struct evidence *evidence, const struct ca_place *place)
+{
+    const struct tm_operation *operation = evidence->crash->operation;
+    return operation && operation->address && operation->address == place->freed.block.address;
+}
+
+static bool is_finding(const struct evidence *evidence, const struct ca_place *place)
+{
+    return place->kind == CA_PLACE_FREED && !is_under_way(evidence, place);
+}
+
 /* If the value points into a freed block: one more way to it. */
 static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, bool by_stack,
                         const char *how, struct ca_error **ret_error)
@@ -267,7 +280,7 @@ static bool pointer_try(struct evidence *evidence, uint64_t value, bool strong, 
     if (!ca_place_find(memory_of(evidence), value, &place, ret_error)) {
         return false;
     }
-    struct finding *finding = place.kind == CA_PLACE_FREED ? finding_of(evidence, &place) : NULL;
+    struct finding *finding = is_finding(evidence, &place) ? finding_of(evidence, &place) : NULL;
     if (finding && !(by_stack && finding->by_stack)) {
         finding->strong = finding->strong || strong;
         finding->by_stack = finding->by_stack || by_stack;
@@ -367,7 +380,7 @@ static bool history_try(struct evidence *evidence, uint64_t value, struct ca_err
         if (!ca_place_find(memory_of(evidence), address, &place, ret_error)) {
             return false;
         }
-        if (place.kind == CA_PLACE_FREED && place.freed.order == freed[i].order &&
+        if (is_finding(evidence, &place) && place.freed.order == freed[i].order &&
             place.freed.time == freed[i].time) {
             matches++;
             match = place;

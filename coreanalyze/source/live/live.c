@@ -14,6 +14,7 @@
 #include "../../util/text.h"
 #include "../internal.h"
 #include "../process.h"
+#include "pages.h"
 #include "stop.h"
 
 #if defined(__x86_64__)
@@ -32,6 +33,8 @@ struct live_source {
     struct ca_text maps; /* /proc/PID/maps */
     uint8_t auxv[AUXV_MAX];
     size_t auxv_size;
+    bool whole;             /* everything that may have been written is copied */
+    struct ca_ranges blank; /* then: where what was not copied is zero */
     struct ca_copied image;
     struct ca_stopped_threads threads;
 };
@@ -209,6 +212,36 @@ static const void *live_view(struct ca_source *base, uint64_t address, size_t si
     return piece->bytes + within;
 }
 
+/* Bytes from `address` on that are known to be zero. */
+static size_t blank_size(const struct live_source *source, uint64_t address, size_t size)
+{
+    size_t low = 0, high = source->blank.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (source->blank.items[middle].end <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == source->blank.count || address < source->blank.items[low].start) {
+        return 0;
+    }
+    uint64_t end = source->blank.items[low].end;
+    for (low = 0, high = source->image.count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (source->image.pieces[middle].start <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < source->image.count && source->image.pieces[low].start < end) {
+        end = source->image.pieces[low].start;
+    }
+    return end - address < size ? (size_t)(end - address) : size;
+}
+
 static size_t live_read(struct ca_source *base, uint64_t address, void *buffer, size_t size)
 {
     const struct live_source *source = (const struct live_source *)base;
@@ -219,6 +252,8 @@ static size_t live_read(struct ca_source *base, uint64_t address, void *buffer, 
         const void *bytes = live_view(base, address + filled, size - filled, &got);
         if (bytes) {
             memcpy(to, bytes, got);
+        } else if ((got = blank_size(source, address + filled, size - filled)) > 0) {
+            memset(to, 0, got);
         } else {
             ssize_t read = pread(source->memory, to, size - filled, (off_t)(address + filled));
             if (read < 0 && errno == EINTR) {
@@ -239,6 +274,7 @@ static void live_invalidate(struct ca_source *base)
 {
     struct live_source *source = (struct live_source *)base;
     source->image.count = 0;
+    ca_ranges_deinit(&source->blank);
     free(source->threads.items);
     source->threads = (struct ca_stopped_threads){0};
     ca_source_forget(base);
@@ -252,6 +288,7 @@ static void live_destroy(struct ca_source *base)
         close(source->memory);
     }
     ca_copied_deinit(&source->image);
+    ca_ranges_deinit(&source->blank);
     free(source->threads.items);
     ca_text_deinit(&source->maps);
     ca_source_deinit(base);
@@ -296,6 +333,11 @@ struct ca_source *ca_source_open_process(uint32_t pid, struct ca_error **ret_err
 
 /* -------------------------------------------------------------------------------------------- copying */
 
+void ca_live_copy_whole(struct ca_source *base)
+{
+    ((struct live_source *)base)->whole = true;
+}
+
 struct copying {
     struct live_source *source;
     ca_live_ranges *ranges;
@@ -318,11 +360,43 @@ static bool size_check(const struct live_source *source, const char *status, uin
 
 static bool ranges_ask(const struct copying *copying, struct ca_ranges *ranges, struct ca_error **ret_error)
 {
-    if (!copying->ranges(&copying->source->base, copying->context, ranges, ret_error)) {
+    struct live_source *source = copying->source;
+    if (!copying->ranges(&source->base, copying->context, ranges, ret_error)) {
         return false;
+    }
+    if (source->whole) {
+        if (!maps_read(source, ret_error)) {
+            return false;
+        }
+        ca_text_add_bytes(&source->maps, "", 1);
+        bool added =
+            !source->maps.failed && ca_pages_add(source->pid, source->maps.bytes, ranges, &source->blank);
+        source->maps.size -= added ? 1 : 0;
+        ca_source_forget(&source->base);
+        if (!added) {
+            return ca_fail_memory(ret_error);
+        }
     }
     ca_ranges_join(ranges);
     return true;
+}
+
+/* What is copied has to fit into this machine's memory. */
+static bool room_check(const struct live_source *source, uint64_t size, struct ca_error **ret_error)
+{
+    char text[4096];
+    int file = source->whole ? open("/proc/meminfo", O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t got = file >= 0 ? read(file, text, sizeof(text) - 1) : 0;
+    if (file >= 0) {
+        close(file);
+    }
+    text[got > 0 ? got : 0] = '\0';
+    uint64_t room = status_number(text, "\nMemAvailable:") * 1024;
+    return room == 0 || size < room / 8 * 7 ||
+           ca_fail(ret_error, CA_NOTHING,
+                   "process %" PRIu32 ": a copy of its memory, %" PRIu64 " MiB, is needed, and %" PRIu64
+                   " MiB are free; write a core instead: gcore %" PRIu32,
+                   source->pid, size >> 20, room >> 20, source->pid);
 }
 
 static bool copy_now(void *context, struct ca_error **ret_error)
@@ -330,6 +404,7 @@ static bool copy_now(void *context, struct ca_error **ret_error)
     const struct copying *copying = context;
     struct live_source *source = copying->source;
     struct ca_ranges ranges = {0};
+    ca_ranges_deinit(&source->blank); /* of the question before the process stood */
     bool done = ranges_ask(copying, &ranges, ret_error) &&
                 ca_copied_copy(&source->image, source->pid, source->memory, &ranges, ret_error);
     ca_ranges_deinit(&ranges);
@@ -356,6 +431,7 @@ bool ca_live_copy(struct ca_source *base, ca_live_ranges *ranges, void *context,
     source->image.count = 0;
     bool done = ranges_ask(&copying, &expected, ret_error) &&
                 size_check(source, status, ca_ranges_size(&expected), ret_error) &&
+                room_check(source, ca_ranges_size(&expected), ret_error) &&
                 ca_copied_reserve(&source->image, ca_ranges_size(&expected), ret_error);
     ca_ranges_deinit(&expected);
     if (!done || source->dying || status_number(status, "\nCoreDumping:")) {

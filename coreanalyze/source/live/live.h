@@ -18,6 +18,10 @@ bool ca_source_is_process(const struct ca_source *source);
 typedef bool ca_live_ranges(struct ca_source *source, void *context, struct ca_ranges *ranges,
                             struct ca_error **ret_error);
 
+/* From now on ca_live_copy copies besides all pages in use that the process may write to, so that everything
+ * that is read is of one moment. Takes as much memory as they have. */
+void ca_live_copy_whole(struct ca_source *source);
+
 /* Copies these parts at one moment. The threads and their registers are those of that moment, too. */
 bool ca_live_copy(struct ca_source *source, ca_live_ranges *ranges, void *context,
                   struct ca_error **ret_error);
