@@ -6,6 +6,7 @@
 
 #include "../atomics.h"
 #include "../control.h"
+#include "../host/linked.h"
 #include "../host/objects.h"
 #include "../host/real.h"
 #include "../host/startup.h"

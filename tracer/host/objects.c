@@ -5,6 +5,8 @@
 #include <link.h>
 #include <string.h>
 
+#include "linked.h"
+
 #pragma weak _dl_find_object
 #pragma weak dl_iterate_phdr
 
@@ -40,6 +42,10 @@ static int object_matches(struct dl_phdr_info *info, size_t size, void *context)
 
 bool tm_object_find(uintptr_t address, struct tm_object *ret_object)
 {
+    const uint8_t *unwind;
+    if (tm_linked_find(address, ret_object, &unwind)) {
+        return true;
+    }
 #ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 or newer at build time */
     if (_dl_find_object) {
         struct dl_find_object found;

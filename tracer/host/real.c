@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../atomics.h"
+#include "linked.h"
 #include "objects.h"
 
 struct tm_real tm_real;
@@ -63,6 +64,9 @@ static void *symbol_behind_stubs(const char *name)
 
 void *tm_real_symbol(const char *name)
 {
+    if (tm_linked_with_libc()) {
+        return NULL;
+    }
     if (!tm_real_is_late) {
         return dlsym(RTLD_NEXT, name);
     }
@@ -108,7 +112,7 @@ bool tm_real_find(void)
     if (relocated != (void *)&relocated || !tm_swap_if(&stage, UNKNOWN, SEARCHING)) {
         return tm_load_acquire(&stage) == FOUND;
     }
-    struct tm_real real = real_search();
+    struct tm_real real = tm_linked_with_libc() ? tm_linked_real() : real_search();
     if (!real.malloc || !real.calloc || !real.realloc || !real.free) {
         return false; /* stays SEARCHING: there is no allocator to be had, the static buffer has to do */
     }

@@ -19,6 +19,7 @@
 #include "../tables/modules.h"
 #include "../tables/root.h"
 #include "environment.h"
+#include "linked.h"
 #include "objects.h"
 #include "real.h"
 #include "system.h"
