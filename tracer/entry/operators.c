@@ -113,9 +113,8 @@ extern void linked_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __a
 static void *caller_library_find(uintptr_t pc, const char *name)
 {
     struct tm_object object;
-    void *library = tm_object_find(pc, &object)
-                        ? dlopen(object.name[0] ? object.name : NULL, RTLD_LAZY | RTLD_NOLOAD)
-                        : NULL;
+    void *library =
+        tm_object_find(pc, &object) ? tm_object_open(object.name[0] ? object.name : NULL) : NULL;
     void *function = library ? dlsym(library, name) : NULL;
     if (library) {
         dlclose(library);

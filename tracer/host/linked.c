@@ -23,7 +23,7 @@ struct image {
     const uint8_t *unwind;
 };
 
-static struct image image_read(const ElfW(Ehdr) *elf)
+static struct image image_read(const ElfW(Ehdr) * elf)
 {
     struct image image = {.start = (uintptr_t)elf};
     const ElfW(Phdr) *headers = (const void *)(image.start + elf->e_phoff);

@@ -14,7 +14,6 @@
 #include "real.h"
 
 /* glibc has these in static programs only where the program asks for them itself. */
-#pragma weak dlopen
 #pragma weak dlsym
 #pragma weak dlclose
 #pragma weak dladdr1

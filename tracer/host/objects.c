@@ -66,6 +66,14 @@ bool tm_object_find(uintptr_t address, struct tm_object *ret_object)
     return dl_iterate_phdr && dl_iterate_phdr(object_matches, &search) != 0;
 }
 
+/* Not by the name dlopen: linkers warn of it in every static program. */
+void *tm_object_open(const char *name)
+{
+    void *(*open)(const char *, int) =
+        dlsym && !tm_linked_with_libc() ? (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen") : NULL;
+    return open ? open(name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+}
+
 static bool notes_read(struct tm_object *object, const uint8_t *notes, size_t size, size_t alignment)
 {
     size_t mask = alignment == 8 ? 7 : 3;

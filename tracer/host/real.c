@@ -44,7 +44,7 @@ static bool is_stub(void *address)
 static void *symbol_of_object(const struct link_map *map, const char *name)
 {
     struct tm_object object;
-    void *library = map->l_name[0] == '/' ? dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = map->l_name[0] == '/' ? tm_object_open(map->l_name) : NULL;
     void *symbol = library ? dlsym(library, name) : NULL;
     if (library) {
         dlclose(library);
