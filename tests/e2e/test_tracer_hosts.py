@@ -75,3 +75,74 @@ def test_beside_another_preload(tmp_path, counter, first):
     answer = harness.coreanalyze_json("top", "--include", "*/counted.c", core)
     got = {item["traceback"][0]["lineno"]: (item["count"], item["size"]) for item in answer["statistics"]}
     assert got == {here: (499, sum(range(4, 1001, 2))), again: (1, 100000)}
+
+
+OWN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static char pool[1 << 20];
+static size_t used;
+void *malloc(size_t size)
+{
+    size_t *block = (size_t *)(pool + used) + 2;
+    block[-2] = size;
+    used += (size + 31) / 16 * 16;
+    return block;
+}
+void free(void *block) { (void)block; }
+void *calloc(size_t count, size_t size) { return malloc(count * size); }
+void *realloc(void *block, size_t size)
+{
+    void *result = malloc(size);
+    return block ? memcpy(result, block, ((size_t *)block)[-2]) : result;
+}
+int main(void)
+{
+    char *text = realloc(strdup("its own"), 1000);
+    puts(text);
+    fflush(stdout);
+    return text < pool || text >= pool + used ? 1 : (abort(), 0);
+}
+"""
+
+
+@pytest.mark.parametrize("linking", [["-pie"], ["-no-pie"]], ids=" ".join)
+def test_malloc_of_the_program(tmp_path, linking):
+    """It runs as ever, and every reader says that the tracer does not see its blocks."""
+    (tmp_path / "own.c").write_text(OWN)
+    program = harness.compile_program(tmp_path / "own.c", tmp_path / "own", "-g", "-fno-builtin", "-fPIC", *linking)
+    result, core = harness.crash(harness.traced([program]), tmp_path / "work")
+    assert result.stdout == "its own\n" and result.stderr == ""
+    snapshot = tmp_path / "own.tm"
+    harness.coreanalyze("save", core, snapshot, status=None)
+    for target in (core, snapshot):
+        assert "HAS A malloc OF ITS OWN" in harness.coreanalyze("top", target, status=1).stdout
+        assert harness.coreanalyze_json("top", target, status=1)["coverage"]["bypassed"] is True
+    assert re.search("features: .*bypassed", harness.coreanalyze("info", core, status=None).stdout)
+
+
+@pytest.mark.parametrize("linking", [["-fPIE", "-pie"], ["-fno-pie", "-no-pie"]], ids=" ".join)
+def test_address_of_malloc_is_no_malloc(tmp_path, linking):
+    """A program at a fixed address that takes malloc's has a stub of that name."""
+    (tmp_path / "address.c").write_text("#include <stdlib.h>\nvoid *(*volatile allocate)(size_t) = malloc;\n"
+                                        "void *volatile block;\nint main(void) { block = allocate(77); abort(); }\n")
+    program = harness.compile_program(tmp_path / "address.c", tmp_path / "address", "-g", *linking)
+    core = harness.crash(harness.traced([program]), tmp_path / "work")[1]
+    answer = harness.coreanalyze_json("top", core)
+    assert "bypassed" not in answer["coverage"] and answer["total"] == {"count": 1, "size": 77}
+
+
+def test_tm_run_warns_of_set_user_id_programs(tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("only root can make a program somebody else's")
+    program = harness.compile_program(harness.PROGRAMS / "linked.c", tmp_path / "owned")
+    os.chown(program, 12345, -1)
+    program.chmod(0o755 | stat.S_ISUID)
+    result = harness.run(harness.traced([program]))
+    assert "tm-run" in result.stderr and "not traced" in result.stderr and "set-user-ID" in result.stderr
+    assert result.stdout == harness.run([program]).stdout
+    by_name = harness.run(harness.traced(["owned"]), env=harness.clean_environment(PATH=tmp_path))
+    assert by_name.stderr == result.stderr.replace(str(program), "owned")
+    program.chmod(0o755)
+    assert harness.run(harness.traced([program])).stderr == ""

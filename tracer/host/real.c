@@ -107,6 +107,17 @@ bool tm_real_is_libc(void)
     return tm_real_least == 0;
 }
 
+bool tm_real_is_bypassed(void)
+{
+    struct tm_object object;
+    if (tm_real_is_late || tm_linked_with_libc()) {
+        return false;
+    }
+    void *first = dlsym(RTLD_DEFAULT, "malloc");
+    return first && tm_object_find((uintptr_t)first, &object) && object.name[0] == '\0' && !is_own(first) &&
+           !is_stub(first);
+}
+
 bool tm_real_find(void)
 {
     if (relocated != (void *)&relocated || !tm_swap_if(&stage, UNKNOWN, SEARCHING)) {
