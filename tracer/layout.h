@@ -68,6 +68,7 @@ enum tm_state {
 #define TM_FEATURE_MMAP     UINT64_C(0x08) /* anonymous mmap is recorded as domain 1 */
 #define TM_FEATURE_FREED    UINT64_C(0x10) /* HISTORY region is kept */
 #define TM_FEATURE_ATTACHED UINT64_C(0x40)  /* the tracer came into the running process: earlier blocks are unknown */
+#define TM_FEATURE_BYPASSED UINT64_C(0x80)  /* the program has a malloc of its own: only what that hands on is recorded */
 #define TM_FEATURE_INHERITED UINT64_C(0x20) /* this process is the child of a fork: earlier records are its parent's */
 
 /* tm_root.request: written by a debugger, obeyed by the tracer at its next operation, then set back to 0 */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -145,6 +146,43 @@ static void library_preload(const char *library)
     free(value);
 }
 
+/* The file that execvp() runs; false when there is none. */
+static bool program_find(const char *name, struct stat *ret_status)
+{
+    if (strchr(name, '/')) {
+        return stat(name, ret_status) == 0;
+    }
+    const char *path = getenv("PATH");
+    while (path) {
+        char file[PATH_MAX];
+        int length = (int)strcspn(path, ":");
+        int needed = snprintf(file, sizeof(file), "%.*s%s%s", length, path, length ? "/" : "", name);
+        if (needed < (int)sizeof(file) && access(file, X_OK) == 0 && stat(file, ret_status) == 0 &&
+            S_ISREG(ret_status->st_mode)) {
+            return true;
+        }
+        path = path[length] ? path + length + 1 : NULL;
+    }
+    return false;
+}
+
+/* Programs that run as somebody else than who starts them: ld.so(8), secure-execution mode. */
+static void privileges_check(const char *name)
+{
+    struct stat status;
+    if (!program_find(name, &status)) {
+        return;
+    }
+    bool user = status.st_mode & S_ISUID && status.st_uid != getuid();
+    bool group = status.st_mode & S_ISGID && status.st_gid != getgid();
+    if (user || group) {
+        fprintf(stderr,
+                "tm-run: %s: not traced: the loader ignores the tracer in set-%s-ID programs; "
+                "run it as its owner, or a copy without that bit\n",
+                name, user ? "user" : "group");
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = { 0 };
@@ -156,6 +194,7 @@ int main(int argc, char **argv)
     options_pass_on(&options);
     library_preload(library);
     free(library);
+    privileges_check(arguments.command[0]);
     execvp(arguments.command[0], arguments.command);
     int error = errno;
     fprintf(stderr, "tm-run: %s: %s\n", arguments.command[0], strerror(error));

@@ -24,9 +24,9 @@ struct feature {
 };
 
 static const struct feature features[] = {
-    {TM_FEATURE_DETAIL, "detail"}, {TM_FEATURE_STATS, "stats"}, {TM_FEATURE_SAMPLED, "sampled"},
-    {TM_FEATURE_MMAP, "mmap"},     {TM_FEATURE_FREED, "freed"}, {TM_FEATURE_INHERITED, "inherited"},
-    {TM_FEATURE_ATTACHED, "attached"},
+    {TM_FEATURE_DETAIL, "detail"},     {TM_FEATURE_STATS, "stats"},       {TM_FEATURE_SAMPLED, "sampled"},
+    {TM_FEATURE_MMAP, "mmap"},         {TM_FEATURE_FREED, "freed"},       {TM_FEATURE_INHERITED, "inherited"},
+    {TM_FEATURE_ATTACHED, "attached"}, {TM_FEATURE_BYPASSED, "bypassed"},
 };
 
 enum { FEATURE_COUNT = sizeof features / sizeof *features };

@@ -45,7 +45,7 @@ static bool has_failed(const struct ca_table *table)
 static const char *words_of_state(const struct ca_table *table)
 {
     if (!table->address || table->root.state == TM_STATE_TRACING) {
-        return ", every block traced";
+        return table->coverage.bypassed ? "" : ", every block traced";
     }
     return has_failed(table) ? ", NOTHING TRACED: the tracer could not make its tables" : ", not tracing";
 }
@@ -80,6 +80,9 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
     } else {
         ca_text_add(text, coverage->dropped ? ", all others traced" : words_of_state(table));
     }
+    if (coverage->bypassed) {
+        ca_text_add(text, ", THE PROGRAM HAS A malloc OF ITS OWN: only what that hands on is traced");
+    }
     add_untraced_time(text, table);
     if (coverage->rejected) {
         ca_text_printf(text, ", %" PRIu64 " DAMAGED RECORDS LEFT OUT", coverage->rejected);
@@ -112,6 +115,9 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
     ca_json_unsigned(json, "rejected", coverage->rejected);
     ca_json_boolean(json, "disagree", coverage->disagree);
     ca_json_unsigned(json, "sample_bytes", coverage->sample_bytes);
+    if (coverage->bypassed) {
+        ca_json_boolean(json, "bypassed", true);
+    }
     if (coverage->untraced_time) {
         ca_json_unsigned(json, "untraced_time", coverage->untraced_time);
     }
@@ -122,5 +128,5 @@ bool ca_coverage_is_complete(const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
     return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !coverage->disagree &&
-           !ambiguous(table) && !has_failed(table);
+           !coverage->bypassed && !ambiguous(table) && !has_failed(table);
 }

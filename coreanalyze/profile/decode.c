@@ -496,6 +496,7 @@ static void decode_comment(struct decoder *decoder, int64_t string)
     if (untraced_time) {
         sscanf(untraced_time, " untraced_time=%" SCNu64, &coverage->untraced_time);
     }
+    coverage->bypassed = coverage->bypassed || strstr(line, " bypassed=1");
     disagree = strstr(line, " disagree=1") != NULL;
     coverage->truncated = coverage->truncated || truncated != 0;
     coverage->disagree = coverage->disagree || disagree != 0;

@@ -639,6 +639,7 @@ static void add_comments(struct encoder *encoder)
              coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight,
              coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated, untraced);
     strcat(lines[2], coverage->disagree ? " disagree=1" : "");
+    strcat(lines[2], coverage->bypassed ? " bypassed=1" : "");
     Pprof__Profile *profile = &encoder->profile;
     profile->comment = ca_arena_add(&encoder->arena, 3 * sizeof *profile->comment);
     if (!profile->comment) {

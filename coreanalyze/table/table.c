@@ -250,6 +250,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     }
     coverage->sample_bytes = table->root.sample_bytes;
     coverage->untraced_time = table->root.untraced_time;
+    coverage->bypassed = table->root.features & TM_FEATURE_BYPASSED;
     coverage->dropped = table->root.dropped_count;
     coverage->dropped_size = table->root.dropped_size;
     state_read(table);

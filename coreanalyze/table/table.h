@@ -60,6 +60,7 @@ struct ca_coverage {
     uint64_t untraced_time; /* ns of the process that were not traced: blocks from then are unknown; 0 = none */
     uint64_t rejected;      /* records whose checks failed */
     uint64_t missing_bytes; /* of tables that the source does not have */
+    bool bypassed;          /* the program has a malloc of its own: what that does not hand on is unknown */
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
     bool disagree;          /* records and counters contradict each other: sizes may be wrong */
 };

@@ -166,8 +166,10 @@ def _root_by_note(memory):
             table = memory.read(base + offset, size * count)
         except Unreadable:
             continue
-        for i in range(count):
-            kind, _, _, address, _, in_file = struct.unpack_from("<IIQQQQ", table, i * size)
+        segments = [struct.unpack_from("<IIQQQQ", table, i * size) for i in range(count)]
+        first = [address for kind, _, in_file, address, _, _ in segments if kind == 1 and in_file == 0]
+        base -= first[0] if first else 0  # a program at a fixed address counts from 0
+        for kind, _, _, address, _, in_file in segments:
             if kind != 4:
                 continue
             try:

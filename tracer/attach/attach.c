@@ -6,6 +6,7 @@
 
 #include "../atomics.h"
 #include "../control.h"
+#include "../host/linked.h"
 #include "../host/objects.h"
 #include "../host/real.h"
 #include "../host/startup.h"
@@ -24,7 +25,7 @@ bool tm_attach_is_late(void)
     if (tm_real.malloc || !tm_object_find((uintptr_t)&tm_root_beacon, &own) || own.name[0] == '\0') {
         return false;
     }
-    void *program = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
+    void *program = tm_object_open(NULL);
     bool is_late = program && !dlsym(program, "tm_table") && !tm_real.malloc;
     if (program) {
         dlclose(program);

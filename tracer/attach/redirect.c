@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "../atomics.h"
+#include "../host/linked.h"
 #include "../host/real.h"
 #include "../host/system.h"
 #include "../tables/modules.h"

@@ -4,6 +4,7 @@
 #include <link.h>
 #include <stdlib.h>
 
+#include "../host/linked.h"
 #include "../host/objects.h"
 #include "call.h"
 
@@ -92,7 +93,9 @@ void tm_operators_find(void)
     }
     /* A search that succeeds makes dlerror() forget those that did not; to ask it needs libc's locale, which
      * may not be there yet. */
-    dlsym(RTLD_NEXT, "malloc");
+    if (!tm_linked_with_libc()) {
+        dlsym(RTLD_NEXT, "malloc");
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -101,14 +104,17 @@ void tm_operators_find(void)
 
 typedef void handler(void);
 
+/* In a fully static program they are there or they are not: nothing else in it needs them then. */
+extern handler *linked_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern void linked_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
+
 /* A function of the C++ library that the code at this address is linked with. Both stay where they are while
  * it runs. */
 static void *caller_library_find(uintptr_t pc, const char *name)
 {
     struct tm_object object;
-    void *library = tm_object_find(pc, &object)
-                        ? dlopen(object.name[0] ? object.name : NULL, RTLD_LAZY | RTLD_NOLOAD)
-                        : NULL;
+    void *library =
+        tm_object_find(pc, &object) ? tm_object_open(object.name[0] ? object.name : NULL) : NULL;
     void *function = library ? dlsym(library, name) : NULL;
     if (library) {
         dlclose(library);
@@ -120,13 +126,17 @@ static void *caller_library_find(uintptr_t pc, const char *name)
  * has. */
 static void make_room(uintptr_t pc)
 {
-    handler *(*get_handler)(void) = (handler * (*)(void)) caller_library_find(pc, "_ZSt15get_new_handlerv");
+    bool linked = tm_linked_with_libc();
+    handler *(*get_handler)(void) =
+        linked ? linked_get_new_handler
+               : (handler * (*)(void)) caller_library_find(pc, "_ZSt15get_new_handlerv");
     handler *current = get_handler ? get_handler() : NULL;
     if (current) {
         current();
         return;
     }
-    handler *throw_bad_alloc = (handler *)caller_library_find(pc, "_ZSt17__throw_bad_allocv");
+    handler *throw_bad_alloc =
+        linked ? linked_throw_bad_alloc : (handler *)caller_library_find(pc, "_ZSt17__throw_bad_allocv");
     if (throw_bad_alloc) {
         throw_bad_alloc();
     }

@@ -5,6 +5,8 @@
 #include <link.h>
 #include <string.h>
 
+#include "linked.h"
+
 #pragma weak _dl_find_object
 #pragma weak dl_iterate_phdr
 
@@ -40,6 +42,10 @@ static int object_matches(struct dl_phdr_info *info, size_t size, void *context)
 
 bool tm_object_find(uintptr_t address, struct tm_object *ret_object)
 {
+    const uint8_t *unwind;
+    if (tm_linked_find(address, ret_object, &unwind)) {
+        return true;
+    }
 #ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 or newer at build time */
     if (_dl_find_object) {
         struct dl_find_object found;
@@ -58,6 +64,14 @@ bool tm_object_find(uintptr_t address, struct tm_object *ret_object)
 #endif
     struct search search = { address, ret_object };
     return dl_iterate_phdr && dl_iterate_phdr(object_matches, &search) != 0;
+}
+
+/* Not by the name dlopen: linkers warn of it in every static program. */
+void *tm_object_open(const char *name)
+{
+    void *(*open)(const char *, int) =
+        dlsym && !tm_linked_with_libc() ? (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen") : NULL;
+    return open ? open(name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }
 
 static bool notes_read(struct tm_object *object, const uint8_t *notes, size_t size, size_t alignment)

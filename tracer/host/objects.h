@@ -17,6 +17,10 @@ struct tm_object {
 /* The object at this address; false when there is none. */
 bool tm_object_find(uintptr_t address, struct tm_object *ret_object);
 
+/* dlopen's handle of an object that is loaded already, NULL = the program; NULL when it is not, or where the
+ * dynamic loader is not. To be closed. */
+void *tm_object_open(const char *name);
+
 /* Build-id of the ELF image whose header is mapped at start. */
 void tm_object_read_build_id(struct tm_object *object);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../atomics.h"
+#include "linked.h"
 #include "objects.h"
 
 struct tm_real tm_real;
@@ -43,7 +44,7 @@ static bool is_stub(void *address)
 static void *symbol_of_object(const struct link_map *map, const char *name)
 {
     struct tm_object object;
-    void *library = map->l_name[0] == '/' ? dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = map->l_name[0] == '/' ? tm_object_open(map->l_name) : NULL;
     void *symbol = library ? dlsym(library, name) : NULL;
     if (library) {
         dlclose(library);
@@ -63,6 +64,9 @@ static void *symbol_behind_stubs(const char *name)
 
 void *tm_real_symbol(const char *name)
 {
+    if (tm_linked_with_libc()) {
+        return NULL;
+    }
     if (!tm_real_is_late) {
         return dlsym(RTLD_NEXT, name);
     }
@@ -103,12 +107,23 @@ bool tm_real_is_libc(void)
     return tm_real_least == 0;
 }
 
+bool tm_real_is_bypassed(void)
+{
+    struct tm_object object;
+    if (tm_real_is_late || tm_linked_with_libc()) {
+        return false;
+    }
+    void *first = dlsym(RTLD_DEFAULT, "malloc");
+    return first && tm_object_find((uintptr_t)first, &object) && object.name[0] == '\0' && !is_own(first) &&
+           !is_stub(first);
+}
+
 bool tm_real_find(void)
 {
     if (relocated != (void *)&relocated || !tm_swap_if(&stage, UNKNOWN, SEARCHING)) {
         return tm_load_acquire(&stage) == FOUND;
     }
-    struct tm_real real = real_search();
+    struct tm_real real = tm_linked_with_libc() ? tm_linked_real() : real_search();
     if (!real.malloc || !real.calloc || !real.realloc || !real.free) {
         return false; /* stays SEARCHING: there is no allocator to be had, the static buffer has to do */
     }

@@ -41,6 +41,9 @@ bool tm_real_find(void);
 /* Is it libc's own? Then blocks begin at least 32 bytes apart. */
 bool tm_real_is_libc(void);
 
+/* Has the program a malloc of its own? Its calls lead there and not to the hooks. */
+bool tm_real_is_bypassed(void);
+
 /* Zeroed blocks until then, from a static buffer; NULL when it is used up. They are never given back. */
 void *tm_early_allocate(size_t size, size_t alignment);
 size_t tm_early_size(const void *block);

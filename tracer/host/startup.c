@@ -19,6 +19,7 @@
 #include "../tables/modules.h"
 #include "../tables/root.h"
 #include "environment.h"
+#include "linked.h"
 #include "objects.h"
 #include "real.h"
 #include "system.h"
@@ -134,15 +135,15 @@ static void tracer_prepare(void)
 {
     struct tm_options options;
     options_find(&options);
+    tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
     struct tm_root_options root_options = {
         .features = (options.detail ? TM_FEATURE_DETAIL : 0) | (options.stats ? TM_FEATURE_STATS : 0) |
                     (options.sample ? TM_FEATURE_SAMPLED : 0) | (options.freed ? TM_FEATURE_FREED : 0) |
-                    (options.mmap ? TM_FEATURE_MMAP : 0),
+                    (options.mmap ? TM_FEATURE_MMAP : 0) | (tm_real_is_bypassed() ? TM_FEATURE_BYPASSED : 0),
         .max_bytes = options.max,
         .sample_bytes = options.sample,
         .freed_count = options.freed,
     };
-    tm_local.level = TM_LEVEL_MUTED; /* what libc allocates for us here is nobody's business */
     tm_operators_find();
     if (is_second()) {
         tm_local.level = 0;

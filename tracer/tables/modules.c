@@ -29,8 +29,8 @@ bool tm_modules_init(void)
         .count = 1,
     };
     modules = tm_region_create(&shape);
-    struct tm_object loader;
-    if (&_r_debug && tm_object_find((uintptr_t)&_r_debug, &loader)) {
+    struct tm_object loader; /* that of a fully static program is in the program itself */
+    if (&_r_debug && tm_object_find((uintptr_t)&_r_debug, &loader) && loader.name[0] != '\0') {
         tm_loader_start = loader.start;
         tm_loader_size = loader.end - loader.start;
     }

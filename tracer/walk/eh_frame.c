@@ -4,6 +4,8 @@
 #include <link.h>
 #include <string.h>
 
+#include "../host/linked.h"
+
 /* ---------------------------------------------------------------------------------------------------------------
  * Pointers
  */
@@ -104,7 +106,7 @@ uintptr_t tm_eh_pointer(struct tm_cursor *cursor, const struct tm_eh_module *mod
 #if defined(DLFO_STRUCT_HAS_EH_DBASE)
 extern int _dl_find_object(void *address, struct dl_find_object *result) __attribute__((weak));
 
-bool tm_eh_module_find(uintptr_t address, struct tm_eh_module *ret_module)
+static bool loaded_module_find(uintptr_t address, struct tm_eh_module *ret_module)
 {
     if (!_dl_find_object) {
         return tm_eh_module_find_iterating(address, ret_module);
@@ -119,11 +121,24 @@ bool tm_eh_module_find(uintptr_t address, struct tm_eh_module *ret_module)
     return true;
 }
 #else
-bool tm_eh_module_find(uintptr_t address, struct tm_eh_module *ret_module)
+static bool loaded_module_find(uintptr_t address, struct tm_eh_module *ret_module)
 {
     return tm_eh_module_find_iterating(address, ret_module);
 }
 #endif
+
+bool tm_eh_module_find(uintptr_t address, struct tm_eh_module *ret_module)
+{
+    struct tm_object program;
+    const uint8_t *header;
+    if (!tm_linked_find(address, &program, &header)) {
+        return loaded_module_find(address, ret_module);
+    }
+    ret_module->start = (const uint8_t *)program.start;
+    ret_module->end = (const uint8_t *)program.end;
+    ret_module->header = header;
+    return true;
+}
 
 struct search {
     uintptr_t address;
