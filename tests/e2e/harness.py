@@ -8,6 +8,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -74,7 +75,9 @@ def kernel_writes_core_here():
 
 
 def unlimit_core():
-    """For preexec_fn."""
+    """For preexec_fn. Signals that a shell has its background jobs ignore are none to be ignored by what is to die of them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
