@@ -8,30 +8,6 @@ import harness
 import pytest
 
 
-def test_threads_that_track_the_same_keys(tmp_path):
-    """Each record is counted once as added and once as removed, whoever was faster."""
-    program = harness.compile_program(harness.PROGRAMS / "shared_keys.c", tmp_path / "shared_keys", "-g", "-O1")
-    for options in ((), ("-o", "detail=1"), ("-o", "freed=10")):
-        assert harness.run_ok(harness.traced([program, "100000"], *options)).stdout == "agreed\n"
-
-
-COUNTED = """
-#include <stdlib.h>
-static void *volatile kept[1000];
-int main(void)
-{
-    for (int i = 0; i < 1000; i++) {
-        kept[i] = malloc(i + 1); /* HERE */
-    }
-    for (int i = 0; i < 1000; i += 2) {
-        free(kept[i]);
-    }
-    kept[1] = realloc(kept[1], 100000); /* AGAIN */
-    %s;
-}
-"""
-
-
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
     """An interposer that counts calls: bench/interposers/count.c."""

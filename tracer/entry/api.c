@@ -99,57 +99,41 @@ static void record_remove(struct tm_call *call, unsigned domain, uintptr_t ptr, 
     struct tm_block block;
     struct tm_going going;
     call->stack = 0;
-    while (tm_block_find(domain, ptr, call->generation, &block)) {
+    if (tm_block_find(domain, ptr, call->generation, &block)) {
         tm_freed_note(call, &block, domain, ptr, caller, &going);
         tm_begin(call, TM_OPERATION_UNTRACK, domain, ptr, block.size, block.word, 0);
         tm_totals_before_fall(call, block.size);
-        if (tm_block_remove_shared(call, domain, ptr, &block)) {
+        if (tm_block_remove(&block, call->generation)) {
             tm_block_count_removed(call, &block);
             tm_freed_keep(call, &going);
-            tm_done(call);
-            return;
         }
-        tm_abandon(call); /* another thread was faster */
+        tm_done(call);
     }
 }
 
-/* The record before, if there is one, and the new one: the new one is there first where both can be. False
- * when another thread changed the same key meanwhile: nothing was done. */
-static bool record_try(struct tm_call *call, unsigned domain, uintptr_t ptr, size_t size, bool *ret_added)
+/* The record before, if there is one, and the new one: the new one is there first where both can be. */
+static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr, size_t size)
 {
     struct tm_block old;
-    bool beaten = false, replaces = tm_block_find(domain, ptr, call->generation, &old);
+    bool replaces = tm_block_find(domain, ptr, call->generation, &old);
     tm_begin(call, TM_OPERATION_TRACK, domain, ptr, size, replaces ? old.size : 0,
              replaces ? TM_OPERATION_REPLACES : 0);
     if (replaces && size < old.size) {
         tm_totals_before_fall(call, old.size);
     }
-    bool goes_before = replaces && (old.wide || !tm_live_fits(ptr, size));
-    if (goes_before && !tm_block_remove_shared(call, domain, ptr, &old)) {
-        return false;
+    if (replaces && (old.wide || !tm_live_fits(ptr, size))) {
+        tm_block_remove(&old, call->generation);
     }
-    bool added = tm_block_add_shared(call, ptr, replaces && !goes_before ? &old : NULL, &beaten);
+    bool added = tm_block_add(call, ptr);
     if (added && replaces) {
         tm_block_count_replaced(call, &old);
     } else if (added) {
         tm_block_count_added(call);
-    } else if (replaces && (goes_before || (!beaten && tm_block_remove_shared(call, domain, ptr, &old)))) {
+    } else if (replaces) {
         tm_totals_before_fall(call, old.size);
+        tm_block_remove(&old, call->generation);
         tm_block_count_removed(call, &old);
         tm_done(call);
-    }
-    *ret_added = added;
-    return !beaten;
-}
-
-static bool record_replace(struct tm_call *call, unsigned domain, uintptr_t ptr, size_t size)
-{
-    bool added = false;
-    while (!record_try(call, domain, ptr, size, &added)) {
-        tm_abandon(call);
-    }
-    if (added) {
-        tm_block_settle_shared(call, ptr);
     }
     return added;
 }
@@ -188,7 +172,7 @@ int tm_untrack(unsigned domain, uintptr_t ptr)
     }
     if (!tm_enter(&call, &caller)) {
         if (call.lost && tm_block_find(domain, ptr, call.generation, &block) &&
-            tm_block_remove_shared(&call, domain, ptr, &block)) {
+            tm_block_remove(&block, call.generation)) {
             tm_remove_lost(block.size, call.generation);
         }
         return call.lost ? 0 : -2;

@@ -71,7 +71,9 @@ bool tm_block_make_room(const struct tm_call *call, uint64_t *cell, uintptr_t ad
     if (!tm_live_is(word, address, call->generation)) {
         return false; /* two addresses of one cell: tm_track does that, malloc does not */
     }
-    cell_evict(call, cell, word);
+    if (call->operation->code != TM_OPERATION_TRACK) {
+        cell_evict(call, cell, word);
+    }
     return true;
 }
 
@@ -92,13 +94,13 @@ void tm_block_detail(const struct tm_call *call, uint64_t *cell)
     }
 }
 
-static struct tm_wide *wide_add(const struct tm_call *call, uintptr_t address)
+bool tm_block_add_wide(const struct tm_call *call, uintptr_t address)
 {
     const struct tm_operation *operation = call->operation;
     struct tm_wide *wide = tm_wide_claim(operation->domain, address, call->generation);
     if (!wide) {
         tm_drop(operation->size);
-        return NULL;
+        return false;
     }
     struct stamp stamp = {0, 0, 0};
     stamp_now(call, &stamp);
@@ -108,67 +110,7 @@ static struct tm_wide *wide_add(const struct tm_call *call, uintptr_t address)
     wide->order = stamp.order;
     wide->thread = stamp.thread;
     tm_wide_publish(wide, call->generation);
-    return wide;
-}
-
-bool tm_block_add_wide(const struct tm_call *call, uintptr_t address)
-{
-    return wide_add(call, address) && tm_load(&tm_root->generation) == call->generation;
-}
-
-/* The cell in which the call's block can be recorded, and what it holds; NULL = it has to go to WIDE. */
-static uint64_t *cell_for(const struct tm_call *call, uintptr_t address, uint64_t *ret_before)
-{
-    *ret_before = 0;
-    const struct tm_operation *operation = call->operation;
-    if (operation->domain != 0 || !tm_live_fits(address, operation->size)) {
-        return NULL;
-    }
-    uint64_t *cell = tm_live_find(address);
-    if (!cell) {
-        cell = tm_live_make(address);
-    }
-    uint64_t word = cell ? tm_load(cell) : 0;
-    if (word != 0 && word >> 63 == (call->generation & 1) && !tm_live_is(word, address, call->generation)) {
-        return NULL; /* two addresses of one cell */
-    }
-    *ret_before = word;
-    return cell;
-}
-
-bool tm_block_add_shared(const struct tm_call *call, uintptr_t address, const struct tm_block *old,
-                         bool *ret_beaten)
-{
-    struct tm_operation *operation = call->operation;
-    uint64_t before;
-    uint64_t *cell = cell_for(call, address, &before);
-    bool is_live = tm_live_is(before, address, call->generation);
-    *ret_beaten = old ? before != old->word : is_live;
-    if (*ret_beaten) {
-        return false;
-    }
-    tm_publish(&operation->new_address, address);
-    tm_barrier();
-    uint64_t word = tm_live_word(address, operation->size, operation->stack, call->generation);
-    if (cell && tm_live.element_shift != 3) {
-        tm_block_detail(call, cell);
-    }
-    if (tm_sample_bytes != 0) {
-        tm_sample_mark(address);
-    }
-    if (cell && !tm_swap_if(cell, before, word)) {
-        *ret_beaten = true;
-        return false;
-    }
-    if (!cell) {
-        return wide_add(call, address) && tm_load(&tm_root->generation) == call->generation;
-    }
-    tm_barrier();
-    if (tm_load(&tm_root->generation) != call->generation) {
-        tm_block_void(cell, word);
-        return false;
-    }
-    return true;
+    return tm_load(&tm_root->generation) == call->generation;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -178,63 +120,6 @@ bool tm_block_add_shared(const struct tm_call *call, uintptr_t address, const st
 bool tm_block_remove_wide(const struct tm_block *block, uint64_t generation)
 {
     return tm_wide_remove(block->wide, generation);
-}
-
-/* An entry may have been removed and taken anew since it was found: only while it is held does it stay as it
- * is. One that is not what was found is put back: *ret_other. */
-static bool wide_remove_same(const struct tm_block *found, const struct tm_wide *key, uint64_t generation,
-                             bool *ret_other)
-{
-    struct tm_wide *wide = found->wide;
-    *ret_other = false;
-    if (!tm_wide_hold(wide, generation)) {
-        return false;
-    }
-    if (wide->domain == key->domain && wide->address == key->address && wide->size == found->size &&
-        wide->stack == found->stack) {
-        tm_wide_drop(wide);
-        return true;
-    }
-    tm_wide_publish(wide, generation);
-    *ret_other = true;
-    return false;
-}
-
-/* Of the entries of one key all but the first go. */
-static void wide_settle(const struct tm_call *call, uint32_t domain, uintptr_t address)
-{
-    const struct tm_wide key = {.domain = domain, .address = address};
-    const struct tm_wide *first;
-    struct tm_wide *other;
-    bool is_other;
-    while ((first = tm_wide_find(domain, address, call->generation)) &&
-           (other = tm_wide_find_other(first, &key, call->generation))) {
-        const struct tm_block found = {.wide = other, .size = other->size, .stack = other->stack};
-        if (wide_remove_same(&found, &key, call->generation, &is_other)) {
-            tm_block_stats_removed(call, found.stack, tm_sample_weight_of(found.size), found.size);
-            tm_remove_lost(found.size, call->generation);
-        }
-    }
-}
-
-void tm_block_settle_shared(const struct tm_call *call, uintptr_t address)
-{
-    wide_settle(call, call->operation->domain, address);
-}
-
-bool tm_block_remove_shared(const struct tm_call *call, uint32_t domain, uintptr_t address,
-                            const struct tm_block *block)
-{
-    if (block->cell) {
-        return tm_swap_if(block->cell, block->word, 0);
-    }
-    const struct tm_wide key = {.domain = domain, .address = address};
-    bool is_other;
-    bool removed = wide_remove_same(block, &key, call->generation, &is_other);
-    if (is_other && call->operation) { /* somebody may have missed it meanwhile */
-        wide_settle(call, block->wide->domain, block->wide->address);
-    }
-    return removed;
 }
 
 bool tm_block_take_out(const struct tm_block *block, uint64_t generation)

@@ -96,18 +96,6 @@ TM_HOT bool tm_block_remove(const struct tm_block *block, uint64_t generation)
     return true;
 }
 
-/* As these two, where nothing keeps two threads from changing the same record at once: tm_track and
- * tm_untrack, for which no allocator stands between. Of several that remove a record, one does; false also
- * when another one has come to its place. To add works only if what is there is still `old`, NULL = no record:
- * else *ret_beaten is true and nothing was done. */
-bool tm_block_remove_shared(const struct tm_call *call, uint32_t domain, uintptr_t address,
-                            const struct tm_block *block);
-bool tm_block_add_shared(const struct tm_call *call, uintptr_t address, const struct tm_block *old,
-                         bool *ret_beaten);
-
-/* Afterwards: where two threads added a record of the same key to WIDE at once, one of them goes. */
-void tm_block_settle_shared(const struct tm_call *call, uintptr_t address);
-
 /* For realloc: takes it out so that it can be put back, or dropped at last. */
 bool tm_block_take_out(const struct tm_block *block, uint64_t generation);
 void tm_block_put_back(const struct tm_block *block, uint64_t generation);

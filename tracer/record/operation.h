@@ -145,14 +145,6 @@ static inline void tm_done(struct tm_call *call)
     tm_barrier();
 }
 
-/* Ends the operation with nothing done, so that another can be begun. */
-static inline void tm_abandon(struct tm_call *call)
-{
-    tm_barrier();
-    tm_publish(&call->operation->code, TM_OPERATION_NONE);
-    tm_barrier();
-}
-
 /* Ends the call; the operation, if one was begun, is over. */
 static inline void tm_leave(struct tm_call *call)
 {

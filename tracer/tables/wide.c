@@ -94,25 +94,6 @@ struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generat
     return wide_search(domain, address, match_live, &key);
 }
 
-struct other_key {
-    struct live_key key;
-    const struct tm_wide *first;
-};
-
-static enum match match_other(const struct tm_wide *entry, const void *context)
-{
-    const struct other_key *other = context;
-    enum match match = match_live(entry, &other->key);
-    return match == FOUND && entry == other->first ? OTHER : match;
-}
-
-struct tm_wide *tm_wide_find_other(const struct tm_wide *first, const struct tm_wide *key,
-                                   uint64_t generation)
-{
-    struct other_key other = {{live_state(generation), key->address, key->domain}, first};
-    return wide_search(key->domain, key->address, match_other, &other);
-}
-
 struct held_key {
     uint64_t state, address, size;
     uint32_t domain, stack;

@@ -17,10 +17,6 @@ bool tm_wide_init(void);
 /* Entry of this key that is LIVE in this generation; NULL when there is none. */
 struct tm_wide *tm_wide_find(uint32_t domain, uint64_t address, uint64_t generation);
 
-/* Another entry than the first one, of this key, that is LIVE in this generation; NULL when there is none. */
-struct tm_wide *tm_wide_find_other(const struct tm_wide *first, const struct tm_wide *key,
-                                   uint64_t generation);
-
 /* Claims an entry for this key: BUSY, its domain and address filled, the rest for the caller; NULL when out
  * of memory. */
 struct tm_wide *tm_wide_claim(uint32_t domain, uint64_t address, uint64_t generation);
