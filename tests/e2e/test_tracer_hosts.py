@@ -7,6 +7,22 @@ import stat
 import harness
 import pytest
 
+COUNTED = """
+#include <stdlib.h>
+static void *volatile kept[1000];
+int main(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        kept[i] = malloc(i + 1); /* HERE */
+    }
+    for (int i = 0; i < 1000; i += 2) {
+        free(kept[i]);
+    }
+    kept[1] = realloc(kept[1], 100000); /* AGAIN */
+    %s;
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
