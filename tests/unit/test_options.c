@@ -341,7 +341,7 @@ START_TEST(help_names_the_options_of_its_command)
     ck_assert_ptr_nonnull(strstr(text.bytes, "What comes last."));
     ca_text_deinit(&text);
     ca_options_help(&text, CA_FOR_INFO, "coreanalyze info", "CORE", "", "");
-    ck_assert_ptr_null(strstr(text.bytes, "--by"));
+    ck_assert_ptr_null(strstr(text.bytes, "--by="));
     ca_text_deinit(&text);
 }
 END_TEST
