@@ -267,19 +267,6 @@ static const struct ca_mapped *table_mapped(struct ca_snapshot *snapshot, size_t
 
 /* ------------------------------------------------------------------------------------------ traces */
 
-static struct ca_trace trace_of(const struct ca_block *block)
-{
-    return (struct ca_trace){
-        .size = block->size,
-        .address = block->address,
-        .time = block->time,
-        .order = block->order,
-        .domain = block->domain,
-        .traceback = block->stack,
-        .thread = block->thread,
-    };
-}
-
 struct trace_reader {
     struct ca_snapshot *snapshot;
     bool failed;
@@ -288,7 +275,7 @@ struct trace_reader {
 static bool read_trace(void *context, const struct ca_block *block)
 {
     struct trace_reader *reader = context;
-    struct ca_trace trace = trace_of(block);
+    struct ca_trace trace = ca_trace_of_block(block);
     reader->failed = !ca_snapshot_add_trace(reader->snapshot, &trace);
     return !reader->failed;
 }
@@ -302,7 +289,7 @@ struct visit {
 static bool visit_block(void *context, const struct ca_block *block)
 {
     struct visit *visit = context;
-    struct ca_trace trace = trace_of(block);
+    struct ca_trace trace = ca_trace_of_block(block);
     uint64_t count = ca_block_weight(visit->sample_bytes, block->size);
     visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, count);
     return !visit->failed;

@@ -83,4 +83,18 @@ bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
                                struct ca_weight **ret_weights, size_t *ret_count,
                                struct ca_error **ret_error);
 
+/* The trace of a block of the tables, whose traceback ids are the stack ids. */
+static inline struct ca_trace ca_trace_of_block(const struct ca_block *block)
+{
+    return (struct ca_trace){
+        .size = block->size,
+        .address = block->address,
+        .time = block->time,
+        .order = block->order,
+        .domain = block->domain,
+        .traceback = block->stack,
+        .thread = block->thread,
+    };
+}
+
 #endif

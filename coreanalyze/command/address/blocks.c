@@ -105,15 +105,7 @@ static bool take_trace(struct blocks *blocks, const struct ca_trace *trace)
 
 static bool take_block(void *context, const struct ca_block *block)
 {
-    struct ca_trace trace = {
-        .size = block->size,
-        .address = block->address,
-        .time = block->time,
-        .order = block->order,
-        .domain = block->domain,
-        .traceback = block->stack,
-        .thread = block->thread,
-    };
+    struct ca_trace trace = ca_trace_of_block(block);
     return take_trace(context, &trace);
 }
 

@@ -87,15 +87,7 @@ static bool sum_add(struct sums *sums, const struct ca_weight *key, const struct
 static bool take_leak(void *context, const struct ca_block *block, enum ca_leak leak)
 {
     struct finding *finding = context;
-    struct ca_trace trace = {
-        .size = block->size,
-        .address = block->address,
-        .time = block->time,
-        .order = block->order,
-        .domain = block->domain,
-        .traceback = block->stack,
-        .thread = block->thread,
-    };
+    struct ca_trace trace = ca_trace_of_block(block);
     struct ca_weight key = {
         .traceback = block->stack, .domain = block->domain, .thread = finding->by_thread ? block->thread : 0};
     bool keeps;
