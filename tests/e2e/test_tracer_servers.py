@@ -26,6 +26,14 @@ def children(pid):
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def command_line(pid):
+    """Empty for a process that has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def look(pid):
     """Blocks, dropped and in flight of a process as GDB sees it, and what its snapshot holds."""
     result = harness.gdb(["python import tm", "python s = tm.take_snapshot()",
@@ -119,16 +127,26 @@ def test_postgresql(tmp_path, end_of):
     bench = [tools / "pgbench", "-h", "127.0.0.1", "-p", port]
     while harness.run(as_postgres(*bench, "-i", "-s", "1", "-q", "postgres"), cwd=tmp_path).returncode != 0:
         assert server.poll() is None
-    load = subprocess.Popen(as_postgres(*bench, "-c", "4", "-T", SECONDS, "postgres"), cwd=tmp_path, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
-    end_of(load)
     postmaster = int((directory / "postmaster.pid").read_text().split()[0])
+
+    def backends():
+        lines = {pid: command_line(pid) for pid in children(postmaster)}
+        return [pid for pid, line in lines.items() if b"[local]" in line or b"127.0.0.1" in line]
+
+    # this load lasts as long as GDB looks, however long that takes here; a connection of pgbench's own comes and goes before the four
+    held = subprocess.Popen(as_postgres(*bench, "-n", "-c", "4", "-T", 3600, "postgres"), cwd=tmp_path, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+    end_of(held)
+    while len(found := backends()) < 4:
+        assert held.poll() is None
     assert look(postmaster) > 100
-    backends = [pid for pid in children(postmaster)
-                if b"[local]" in (line := pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()) or b"127.0.0.1" in line]
-    for backend in backends[:2]:
+    for backend in found[-2:]:
         assert look(backend) > 20
-    answer, _ = load.communicate(timeout=SECONDS + 120)
+    assert held.poll() is None, "the load ended while GDB looked in"
+    held.terminate()
+    held.wait(60)
+    load = harness.run(as_postgres(*bench, "-n", "-c", "4", "-T", SECONDS, "postgres"), cwd=tmp_path, stderr=subprocess.STDOUT)
+    answer = load.stdout
     assert load.returncode == 0 and int(re.search(r"actually processed: (\d+)", answer)[1]) > 10, answer
     assert "number of failed transactions: 0 " in answer, answer
     harness.run(as_postgres(tools / "pg_ctl", "stop", "-D", directory, "-m", "fast", "-t", "60"), cwd=tmp_path)
