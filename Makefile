@@ -57,7 +57,7 @@ FORCE:
 
 $(OBJ)/tracer/%.o: tracer/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -c -o $@ $<
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -foptimize-sibling-calls -c -o $@ $<
 
 ENGINE_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC
 $(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags | $(PROTO_C)

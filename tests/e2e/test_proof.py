@@ -23,7 +23,7 @@ def proof(tmp_path_factory):
         totals.unlink(missing_ok=True)
         command = [build / "bin" / "tm-run", "-n", nframe, "-o", options, "--", *command]
         # the deepest stacks need more than 8 MiB
-        result = harness.run(["sh", "-c", 'ulimit -c 0 -s 65532; exec "$@"', "sh", *command],
+        result = harness.run(["sh", "-c", 'ulimit -c 0; ulimit -s 65532; exec "$@"', "sh", *command],
                              env=harness.clean_environment(TM_PROOF=totals, **variables))
         assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout[-1000:]}\n{result.stderr[:6000]}"
         found = {}

@@ -59,6 +59,30 @@ INLINE bool is_chosen(size_t size)
     return TM_LIKELY(tm_sample_bytes == 0) || tm_sample_takes(size);
 }
 
+/* With sampling nearly all calls have nothing to record. Such a one goes to the allocator below at once; any
+ * other one to the function that does the work, by a jump, so that this has the frame of the hook. Without
+ * optimisation a compiler makes no jumps. */
+#ifdef __OPTIMIZE__
+#define TM_HAS_SHORT_WAY 1
+#else
+#define TM_HAS_SHORT_WAY 0
+#endif
+#define JUMPED_TO static __attribute__((noinline))
+
+/* Is it certain that a block of this size is not to be recorded? Counts it as passed. */
+INLINE bool is_passed(size_t size)
+{
+    return TM_HAS_SHORT_WAY && TM_UNLIKELY(tm_sample_bytes != 0) && tm_real.malloc && tm_sample_passes(size);
+}
+
+/* Is it certain that freeing this block does nothing but that? */
+INLINE bool is_passed_block(const void *block)
+{
+    return TM_HAS_SHORT_WAY && TM_UNLIKELY(tm_sample_bytes != 0) && block && tm_real.free &&
+           !tm_early_owns(block) && !tm_is_loader((uintptr_t)__builtin_return_address(0)) &&
+           !tm_sample_may_hold((uintptr_t)block);
+}
+
 /* May this block have a record? */
 INLINE bool may_have_record(const void *block)
 {

@@ -86,7 +86,7 @@ static void *early_allocate(size_t size, size_t alignment)
     return block ? block : no_memory();
 }
 
-void *malloc(size_t size)
+JUMPED_TO void *malloc_in_full(size_t size)
 {
     CALLER(caller);
     if (TM_UNLIKELY(!is_awake())) {
@@ -94,6 +94,11 @@ void *malloc(size_t size)
     }
     struct request request = {.size = size};
     return allocate(real_malloc, &request, &caller);
+}
+
+void *malloc(size_t size)
+{
+    return is_passed(size) ? tm_real.malloc(least(size)) : malloc_in_full(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -184,10 +189,19 @@ INLINE void release_block(void *block, const struct tm_walk_start *caller)
     release(real_free, &request, caller);
 }
 
-void free(void *block)
+JUMPED_TO void free_in_full(void *block)
 {
     CALLER(caller);
     release_block(block, &caller);
+}
+
+void free(void *block)
+{
+    if (is_passed_block(block)) {
+        tm_real.free(block);
+    } else {
+        free_in_full(block);
+    }
 }
 
 void cfree(void *block)

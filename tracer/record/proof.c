@@ -57,7 +57,7 @@ static bool is_same(const struct tm_stack *stack, const struct tm_walk *walk, ui
         return false;
     }
     for (uint32_t i = 0; i < walk->count; i++) {
-        if (tm_stack_frame(stack, i) != walk->frames[i]) {
+        if (!tm_frames_agree(tm_stack_frame(stack, i), walk->frames[i])) {
             return false;
         }
     }

@@ -16,8 +16,10 @@
 /* Mean bytes between samples; 0 = every block is recorded. Set once, before the first block. */
 TM_DATA uint64_t tm_sample_bytes;
 
-/* How many recorded blocks of domain 0 have addresses that fall on a place; 255 = too many to be counted. */
+/* How many recorded blocks of domain 0 have addresses that fall on a place; 255 = too many to be counted.
+ * Neighbours share a place, so that a program's frees look at few cache lines. */
 #define TM_SAMPLE_PLACE_BITS 15
+#define TM_SAMPLE_PLACE_SHIFT 10
 TM_DATA uint8_t tm_sample_places[1 << TM_SAMPLE_PLACE_BITS];
 
 /* The rest of tm_sample_takes(): the next sample lies in this block, or where it lies is not known yet. */
@@ -26,8 +28,9 @@ bool tm_sample_draw(size_t size);
 void tm_sample_mark(uintptr_t address);
 void tm_sample_unmark(uintptr_t address);
 
-/* Is the block that is about to be allocated recorded? Must be asked once for each block. */
-TM_HOT bool tm_sample_takes(size_t size)
+/* Is the next sample known to lie behind the block that is about to be allocated? Where it is not, nothing
+ * has happened. */
+TM_HOT bool tm_sample_passes(size_t size)
 {
     struct tm_local *local = &tm_local;
     size += size == 0;
@@ -35,14 +38,21 @@ TM_HOT bool tm_sample_takes(size_t size)
     if (TM_LIKELY(size < left && size < tm_sample_bytes)) {
         tm_store(&local->sample_left,
                  left - size); /* not below 0, whatever a signal handler does meanwhile */
-        return false;
+        return true;
     }
-    return tm_sample_draw(size);
+    return false;
+}
+
+/* Is the block that is about to be allocated recorded? Must be asked once for each block. */
+TM_HOT bool tm_sample_takes(size_t size)
+{
+    return !tm_sample_passes(size) && tm_sample_draw(size + (size == 0));
 }
 
 static inline uint8_t *tm_sample_place(uintptr_t address)
 {
-    return &tm_sample_places[(uint64_t)address * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TM_SAMPLE_PLACE_BITS)];
+    uint64_t at = (uint64_t)address >> TM_SAMPLE_PLACE_SHIFT;
+    return &tm_sample_places[(at ^ at >> TM_SAMPLE_PLACE_BITS) & ((1U << TM_SAMPLE_PLACE_BITS) - 1)];
 }
 
 /* False: the block at this address is certainly not recorded. */

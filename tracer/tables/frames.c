@@ -28,6 +28,13 @@ uint64_t tm_frame_word(uint32_t id)
     return frame ? tm_load_acquire(&frame->word) : 0;
 }
 
+bool tm_frames_agree(uint32_t a, uint32_t b)
+{
+    const struct tm_frame *one = tm_region_find(frames, a), *other = tm_region_find(frames, b);
+    return a == b || (one && other && tm_load_acquire(&one->word) == tm_load_acquire(&other->word) &&
+                      one->module == other->module);
+}
+
 /* Same position, and still the same code? */
 static bool frame_matches(const void *key, uint32_t id)
 {

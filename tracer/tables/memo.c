@@ -368,6 +368,7 @@ void tm_memo_recover(struct tm_memo *memo)
     if (memo->is_busy) {
         memo->by_hash = memo->by_stack = (struct tm_memo_table){0};
         memo->run = (struct tm_stats_run){0};
+        __builtin_memset(memo->recent, 0, sizeof(memo->recent));
         memo->is_busy = false;
     }
 }

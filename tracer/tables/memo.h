@@ -51,6 +51,8 @@ struct tm_memo_walk {
 
 #define TM_MEMO_WALK_BITS 5
 
+#define TM_MEMO_RECENT 16
+
 struct tm_memo {
     struct tm_memo_walk *walks; /* 1 << TM_MEMO_WALK_BITS; NULL = no memory yet */
     uint64_t walks_generation;  /* of the rules; 0 = walks are void */
@@ -59,6 +61,7 @@ struct tm_memo {
     struct tm_trail trail;
     struct tm_memo_table by_hash;
     struct tm_memo_table by_stack;
+    struct tm_stack_stats *recent[TM_MEMO_RECENT]; /* records of this memo by their stacks' low bits, or NULL */
     struct tm_stats_run run;
     uint64_t generation; /* of the rules, for by_hash */
     uint32_t limit;      /* of tracebacks, for by_hash */
@@ -140,8 +143,12 @@ static inline uint32_t tm_memo_record(struct tm_memo *memo, uint32_t stack)
 /* Counters of a stack in this memo; NULL when there are none. */
 static inline struct tm_stack_stats *tm_memo_stats(struct tm_memo *memo, uint32_t stack)
 {
+    struct tm_stack_stats **recent = &memo->recent[stack % TM_MEMO_RECENT];
+    if (TM_LIKELY(*recent && (*recent)->stack == stack)) {
+        return *recent;
+    }
     uint32_t record = tm_memo_record(memo, stack);
-    return TM_LIKELY(record) ? tm_stats_at(record) : NULL;
+    return TM_LIKELY(record) ? *recent = tm_stats_at(record) : NULL;
 }
 
 #endif
