@@ -1,6 +1,7 @@
 """What the end-to-end tests share: where things are, how to compile, run, crash and ask.
 
-Environment: TM_BUILD (the build tree; default REPO/build), CC and CXX (default gcc and g++).
+Environment: TM_BUILD (the build tree; default REPO/build), CC and CXX (default gcc and g++), TM_NO_GDB (why GDB with the
+commands is not started: tests that need it are skipped).
 """
 
 import json
@@ -10,6 +11,8 @@ import resource
 import shutil
 import signal
 import subprocess
+
+import pytest
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TM_BUILD") or REPO / "build").resolve()
@@ -41,6 +44,8 @@ def clean_environment(**changes):
 
 def run(arguments, **options):
     """subprocess.run with text output captured, a time limit and a clean environment."""
+    if "TM_NO_GDB" in os.environ and any("tm-gdb.py" in str(argument) for argument in arguments):
+        pytest.skip(os.environ["TM_NO_GDB"])
     options.setdefault("env", clean_environment())
     options.setdefault("timeout", TIMEOUT)
     options.setdefault("stdout", subprocess.PIPE)
