@@ -18,7 +18,7 @@ TM_DATA uint64_t tm_sample_bytes;
 
 /* How many recorded blocks of domain 0 have addresses that fall on a place; 255 = too many to be counted.
  * Neighbours share a place, so that a program's frees look at few cache lines. */
-#define TM_SAMPLE_PLACE_BITS 15
+#define TM_SAMPLE_PLACE_BITS  15
 #define TM_SAMPLE_PLACE_SHIFT 10
 TM_DATA uint8_t tm_sample_places[1 << TM_SAMPLE_PLACE_BITS];
 

@@ -25,12 +25,16 @@ struct tm_trail_fresh {
     uint64_t rule; /* as tm_rules_find() gives it */
 };
 
+/* Where a walk is; a value of its own, so that it stays in registers. */
+struct place {
+    uintptr_t pc, sp, bp;
+};
+
 /* One walk. */
 struct hike {
     struct tm_trail *trail;
     struct tm_rules rules;
     struct tm_window window;
-    uintptr_t pc, sp, bp;
     uint32_t fresh;  /* states in trail->fresh */
     uintptr_t end;   /* address of the return address 0 that ended the walk; 0 = a rule did */
     int64_t matched; /* index of the state that was met again, -1 = none */
@@ -39,6 +43,7 @@ struct hike {
 enum advance { ADVANCED, ENDED, LEFT /* not a plain call */ };
 
 #define word_at tm_trail_word
+#define INLINE  static inline __attribute__((always_inline))
 
 static inline uint64_t hash_step(uint64_t hash, uint32_t frame)
 {
@@ -88,7 +93,18 @@ void tm_trail_reset(struct tm_trail *trail)
 /* ---------------------------------------------------------------------------------------------------------------
  * One step
  */
-static enum advance advance_plain(struct hike *hike, uint64_t rule, uintptr_t cfa)
+INLINE enum advance arrive(struct hike *hike, struct place *at, uintptr_t pc, uintptr_t cfa, uintptr_t back)
+{
+    at->pc = tm_arch_code_pointer(pc);
+    at->sp = cfa;
+    if (__builtin_expect(at->pc != 0, true)) {
+        return ADVANCED;
+    }
+    hike->end = cfa - back;
+    return ENDED;
+}
+
+INLINE enum advance advance_plain(struct hike *hike, struct place *at, uint64_t rule, uintptr_t cfa)
 {
     uintptr_t slot = tm_rule_slot(rule);
     uintptr_t back = tm_rule_return_slot(rule);
@@ -97,53 +113,43 @@ static enum advance advance_plain(struct hike *hike, uint64_t rule, uintptr_t cf
         !tm_window_move(&hike->window, cfa - deepest, cfa)) {
         return LEFT;
     }
-    if (slot != 0) {
-        hike->bp = word_at(cfa - slot);
-    }
-    hike->pc = tm_arch_code_pointer(word_at(cfa - back));
-    hike->sp = cfa;
-    hike->end = cfa - back;
-    return hike->pc == 0 ? ENDED : ADVANCED;
+    /* without a branch: frames that save it and others take turns */
+    uintptr_t saved = word_at(cfa - (slot != 0 ? slot : back));
+    at->bp = slot != 0 ? saved : at->bp;
+    return arrive(hike, at, word_at(cfa - back), cfa, back);
 }
 
 /* A realigned frame: its CFA is in a word below the frame pointer. */
-static enum advance advance_realigned(struct hike *hike, uint64_t rule)
+INLINE enum advance advance_realigned(struct hike *hike, struct place *at, uint64_t rule)
 {
-    uintptr_t place = hike->bp - tm_rule_cfa(rule);
+    uintptr_t word = at->bp - tm_rule_cfa(rule);
     uintptr_t back = tm_rule_return_slot(rule);
-    if (place < hike->sp || hike->bp % 8 != 0 ||
-        !tm_window_cover(&hike->window, place, hike->bp + sizeof(uintptr_t))) {
+    if (word < at->sp || at->bp % 8 != 0 ||
+        !tm_window_cover(&hike->window, word, at->bp + sizeof(uintptr_t))) {
         return LEFT;
     }
-    uintptr_t cfa = word_at(place);
-    if (cfa <= hike->bp || cfa % 8 != 0 || !tm_window_cover(&hike->window, cfa - back, cfa)) {
+    uintptr_t cfa = word_at(word);
+    if (cfa <= at->bp || cfa % 8 != 0 || !tm_window_cover(&hike->window, cfa - back, cfa)) {
         return LEFT;
     }
-    hike->bp = word_at(hike->bp);
-    hike->pc = tm_arch_code_pointer(word_at(cfa - back));
-    hike->sp = cfa;
-    hike->end = cfa - back;
-    return hike->pc == 0 ? ENDED : ADVANCED;
+    at->bp = word_at(at->bp);
+    return arrive(hike, at, word_at(cfa - back), cfa, back);
 }
 
-static inline enum advance advance(struct hike *hike, uint64_t rule)
+INLINE enum advance advance(struct hike *hike, struct place *at, uint64_t rule)
 {
-    switch (tm_rule_kind(rule)) {
-    case TM_RULE_SP:
-        return advance_plain(hike, rule, hike->sp + tm_rule_cfa(rule));
-    case TM_RULE_BP: {
-        uintptr_t cfa = hike->bp + tm_rule_cfa(rule);
-        bool sane = hike->bp >= hike->sp && hike->bp % 8 == 0 && cfa >= hike->bp;
-        return sane ? advance_plain(hike, rule, cfa) : LEFT;
+    enum tm_rule_kind kind = tm_rule_kind(rule);
+    if (__builtin_expect(kind == TM_RULE_SP || kind == TM_RULE_BP, true)) {
+        uintptr_t base = kind == TM_RULE_SP ? at->sp : at->bp;
+        uintptr_t cfa = base + tm_rule_cfa(rule);
+        bool sane = base >= at->sp && base % 8 == 0 && cfa >= base;
+        return __builtin_expect(sane, true) ? advance_plain(hike, at, rule, cfa) : LEFT;
     }
-    case TM_RULE_DRAP:
-        return advance_realigned(hike, rule);
-    case TM_RULE_END:
+    if (kind == TM_RULE_END) {
         hike->end = 0;
         return ENDED;
-    default:
-        return LEFT;
     }
+    return kind == TM_RULE_DRAP ? advance_realigned(hike, at, rule) : LEFT;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -158,11 +164,6 @@ static inline int64_t state_changed(const struct tm_trail *trail, int64_t index)
         index--;
     }
     return check < 0 ? -1 : index;
-}
-
-static inline bool state_is(const struct tm_trail_state *state, const struct hike *hike)
-{
-    return tm_trail_state_is(state, hike->pc, hike->sp, hike->bp);
 }
 
 static void check_add(struct tm_trail *trail, uint32_t *count, uintptr_t address)
@@ -208,6 +209,7 @@ static void trail_extend(struct hike *hike)
     struct tm_trail *trail = hike->trail;
     uint32_t count = (uint32_t)(hike->matched + 1);
     const struct tm_trail_state *outer = count ? &trail->states[count - 1] : NULL;
+    uint32_t same = count;
     trail->kept = count;
     for (uint32_t i = hike->fresh; i-- > 0;) {
         const struct tm_trail_fresh *fresh = &trail->fresh[i];
@@ -215,17 +217,20 @@ static void trail_extend(struct hike *hike)
         uintptr_t cfa = outer ? outer->sp : hike->end ? hike->end + tm_rule_return_slot(fresh->rule) : 0;
         uint32_t checks = outer ? outer->checks : 0;
         bool outer_needs_bp = outer && outer->needs_bp;
+        uint64_t hash = hash_step(outer ? outer->hash : HASH_SEED, tm_rule_id(fresh->rule));
+        same += same == count - 1 && count <= trail->count && state->sp == fresh->sp && state->hash == hash;
         *state = (struct tm_trail_state){
             .sp = fresh->sp,
             .pc = fresh->pc,
             .bp = fresh->bp,
             .rule = fresh->rule,
-            .hash = hash_step(outer ? outer->hash : HASH_SEED, tm_rule_id(fresh->rule)),
+            .hash = hash,
             .checks = cfa ? checks_push(trail, fresh, checks, cfa, outer_needs_bp) : checks,
             .needs_bp = fresh_needs_bp(fresh, outer_needs_bp),
         };
         outer = state;
     }
+    trail->likely = trail->count ? same : count;
     trail->count = count;
 }
 
@@ -235,48 +240,55 @@ static void trail_extend(struct hike *hike)
 
 /* Calls that follow one another often differ in the innermost frames only by their stack pointers: the rule
  * of the state that was `expected` here spares a search. */
-static inline uint64_t rule_here(struct hike *hike, int64_t expected)
+INLINE uint64_t rule_here(struct hike *hike, const struct tm_trail_state *states, int64_t expected,
+                          uintptr_t pc)
 {
-    const struct tm_trail_state *states = hike->trail->states;
-    if (expected >= 0 && states[expected].pc == hike->pc) {
+    if (expected >= 0 && states[expected].pc == pc) {
         return states[expected].rule;
     }
-    uint64_t key = hike->pc & TM_FRAME_ADDRESS_MASK;
+    uint64_t key = pc & TM_FRAME_ADDRESS_MASK;
     uint64_t rule = tm_rules_find(&hike->rules, key);
     return __builtin_expect(rule != 0, true) ? rule : tm_rules_fill(&hike->rules, key);
 }
 
 /* False when the stack must be walked in full. */
-static bool hike_go(struct hike *hike)
+static bool hike_go(struct hike *hike, struct place at)
 {
     struct tm_trail *trail = hike->trail;
-    int64_t candidate = (int64_t)trail->count - 1, expected = candidate, limit = candidate;
-    for (;; expected--) {
-        while (candidate >= 0 && trail->states[candidate].sp < hike->sp) {
+    const struct tm_trail_state *states = trail->states;
+    uint32_t fresh = 0, capacity = trail->capacity;
+    enum advance advanced = ADVANCED;
+    int64_t expected = (int64_t)trail->count - 1, likely = (int64_t)trail->likely - 1;
+    bool at_top = expected >= 0 && states[expected].sp == at.sp;
+    int64_t candidate = at_top || likely > expected ? expected : likely, limit = candidate;
+    for (; __builtin_expect(advanced == ADVANCED, true); expected--) {
+        while (candidate >= 0 && states[candidate].sp < at.sp) {
             candidate--;
         }
-        if (candidate >= 0 && candidate <= limit && state_is(&trail->states[candidate], hike)) {
+        if (candidate >= 0 && candidate <= limit &&
+            tm_trail_state_is(&states[candidate], at.pc, at.sp, at.bp)) {
             int64_t changed = state_changed(trail, candidate);
             if (changed < 0) {
                 hike->matched = candidate;
-                return true;
+                break;
             }
             expected = candidate;
             limit = changed - 1;
         }
-        if (__builtin_expect(hike->fresh == trail->capacity, false)) {
+        if (__builtin_expect(fresh == capacity, false)) {
             candidate = expected = -1;
             if (!trail_grow(trail)) {
                 return false;
             }
+            states = trail->states;
+            capacity = trail->capacity;
         }
-        uint64_t rule = rule_here(hike, expected);
-        trail->fresh[hike->fresh++] = (struct tm_trail_fresh){hike->pc, hike->sp, hike->bp, rule};
-        enum advance advanced = advance(hike, rule);
-        if (__builtin_expect(advanced != ADVANCED, false)) {
-            return advanced == ENDED;
-        }
+        uint64_t rule = rule_here(hike, states, expected, at.pc);
+        trail->fresh[fresh++] = (struct tm_trail_fresh){at.pc, at.sp, at.bp, rule};
+        advanced = advance(hike, &at, rule);
     }
+    hike->fresh = fresh;
+    return advanced != LEFT;
 }
 
 /* Where there is none, this walk is lost and the next one has it. */
@@ -296,9 +308,6 @@ bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start)
         .trail = trail,
         .rules = tm_rules_open(),
         .window = {.low = trail->low, .high = trail->high},
-        .pc = start->pc,
-        .sp = start->sp,
-        .bp = start->bp,
         .matched = -1,
     };
     if (__builtin_expect(trail->generation != generation, false)) {
@@ -311,7 +320,7 @@ bool tm_trail_walk(struct tm_trail *trail, const struct tm_walk_start *start)
     if (__builtin_expect(hike.window.high != trail->high, false)) {
         trail->count = 0; /* another stack, or one of which more is known */
     }
-    bool whole = hike_go(&hike);
+    bool whole = hike_go(&hike, (struct place){start->pc, start->sp, start->bp});
     trail->low = hike.window.low;
     trail->high = hike.window.high;
     if (__builtin_expect(!whole || !has_room(&hike), false)) {

@@ -46,7 +46,9 @@ struct tm_trail {
     struct tm_trail_fresh *fresh; /* of the walk under way, innermost first */
     uint32_t capacity;            /* states that there is room for */
     uint32_t count;
-    uint32_t kept;       /* states that the last walk found unchanged */
+    uint32_t kept;   /* states that the last walk found unchanged */
+    uint32_t likely; /* states among which the next walk looks for one that it has, too: as many as the last
+                      * walk had of the one before, all where there was none before */
     uint64_t generation; /* of the rules */
     uintptr_t low, high; /* the stack as far as it is known to be mapped */
 };
