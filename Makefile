@@ -72,6 +72,26 @@ $(PROTO_C): $(OBJ)/%.pb-c.c: %.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 
+# The page of --format html, one for all trees: made by npm where that is, else empty, and the build goes on without it.
+PAGE_BUILD ?= build/page
+PAGE := $(PAGE_BUILD)/page.html
+PAGE_PATH = $(if $(filter /%,$(PAGE)),,$(CURDIR)/)$(PAGE)
+
+$(PAGE_BUILD)/npm: FORCE
+	@mkdir -p $(@D) && { command -v npm >$@.$$$$ || true; } && if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+
+$(PAGE): $(wildcard coreanalyze/page/*) $(PAGE_BUILD)/npm
+	@coreanalyze/page/make $(@D)
+
+$(OBJ)/coreanalyze/output/flames/template.o: $(PAGE)
+$(OBJ)/coreanalyze/output/flames/template.o: private CPPFLAGS_ALL += -DCA_PAGE_FILE='"$(PAGE_PATH)"'
+
+.PHONY: page
+page: ## make the page of --format html anew and build it in (needs npm and what that fetches)
+	@rm -f $(PAGE)
+	@$(MAKE) --no-print-directory all
+	@test -s $(PAGE)
+
 $(LIB)/libtm.so: $(TRACER_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libtm.so -Wl,-z,defs -Wl,-z,now -o $@ $(TRACER_OBJ)

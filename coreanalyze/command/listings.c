@@ -7,6 +7,7 @@
 
 #include "../memory/types.h"
 #include "../output/coverage.h"
+#include "flames.h"
 #include "problems.h"
 #include "selection.h"
 
@@ -138,6 +139,8 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
         return false;
     }
     owner->old_weights = old_side.weights;
+    owner->old_weight_count = old_side.weight_count;
+    owner->old_snapshot = old_side.snapshot;
     if (!side_read(&new_side, &run->options, new_target, ret_error)) {
         return false;
     }
@@ -162,6 +165,7 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
 void ca_listing_deinit(struct ca_listing_owner *owner)
 {
     ca_statistics_destroy(owner->listing.statistics);
+    ca_statistics_destroy(owner->stacks);
     free(owner->weights);
     free(owner->old_weights);
     *owner = (struct ca_listing_owner){0};
@@ -198,8 +202,9 @@ static void coverage_message(const struct ca_listing *listing, struct ca_run *ru
     ca_text_deinit(&text);
 }
 
-static bool answer_write(const struct ca_listing *listing, struct ca_run *run, struct ca_error **ret_error)
+static bool answer_write(struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error)
 {
+    const struct ca_listing *listing = &owner->listing;
     switch (run->options.format) {
     case CA_FORMAT_JSON:
         ca_listing_write_json(listing, &run->sink);
@@ -210,23 +215,37 @@ static bool answer_write(const struct ca_listing *listing, struct ca_run *run, s
     case CA_FORMAT_FOLDED:
         ca_listing_write_folded(listing, &run->sink);
         return true;
+    case CA_FORMAT_SPEEDSCOPE:
+    case CA_FORMAT_HTML:
+        return ca_flames_write_listing(owner, run, ret_error);
     default:
         return ca_listing_write_text(listing, &run->sink, ret_error);
     }
 }
 
-bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error)
+/* Formats without a place for coverage. */
+static bool is_bare(int format)
+{
+    return format == CA_FORMAT_CSV || format == CA_FORMAT_FOLDED || format == CA_FORMAT_SPEEDSCOPE;
+}
+
+bool ca_listing_write(struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error)
 {
     const struct ca_listing *listing = &owner->listing;
-    if (!answer_write(listing, run, ret_error)) {
+    if (!answer_write(owner, run, ret_error)) {
         return false;
     }
-    if (run->options.format == CA_FORMAT_CSV || run->options.format == CA_FORMAT_FOLDED) {
+    if (is_bare(run->options.format)) {
         coverage_message(listing, run);
     }
     run->partial = run->partial || !ca_coverage_is_complete(listing->table) ||
                    (listing->old_table && !ca_coverage_is_complete(listing->old_table));
     fail_over_check(listing, run);
-    return ca_problems_print(run, listing, ret_error) &&
-           (!listing->old_table || ca_problems_print_builds(run, listing, ret_error));
+    struct ca_listing printed = *listing;
+    if (owner->stacks) { /* their frames are those of the table, too */
+        printed.statistics = owner->stacks;
+        printed.shown = owner->stacks->count;
+    }
+    return ca_problems_print(run, &printed, ret_error) &&
+           (!listing->old_table || ca_problems_print_builds(run, &printed, ret_error));
 }

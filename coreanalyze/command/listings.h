@@ -9,6 +9,9 @@ struct ca_listing_owner {
     struct ca_listing listing;
     struct ca_weight *weights;
     struct ca_weight *old_weights; /* diff only */
+    size_t old_weight_count;
+    struct ca_snapshot *old_snapshot; /* borrowed */
+    struct ca_statistics *stacks; /* by traceback, of --format html, where the listing is not; else NULL */
 };
 
 /* The listing of a target as the options say; of two, of what changed from old to new. Caller frees with
@@ -21,6 +24,6 @@ void ca_listing_deinit(struct ca_listing_owner *owner);
 
 /* Writes it in the format asked for, with the messages that belong to it, and sets run->partial and
  * run->over. Where the format has no place for coverage, that is a message. */
-bool ca_listing_write(const struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error);
+bool ca_listing_write(struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../output/flames/template.h"
 #include "../output/listing.h"
 
 enum { FIRST_LONG_KEY = 256 };
@@ -156,6 +157,13 @@ static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *s
     return set_choice(parse, spec, argument);
 }
 
+static const char *const format_words[] = {
+    [CA_FORMAT_TEXT] = "text",   [CA_FORMAT_JSON] = "json",
+    [CA_FORMAT_CSV] = "csv",     [CA_FORMAT_FOLDED] = "folded",
+    [CA_FORMAT_PPROF] = "pprof", [CA_FORMAT_SPEEDSCOPE] = "speedscope",
+    [CA_FORMAT_HTML] = "html",   NULL,
+};
+
 static bool set_format(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
     if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_LEAKS) {
@@ -164,6 +172,12 @@ static bool set_format(struct ca_option_parse *parse, const struct ca_option_spe
     if (strcmp(argument, "pprof") == 0 && parse->command == CA_FOR_DIFF) {
         return ca_fail(&parse->error, CA_USAGE,
                        "--format: a profile holds no difference; save both and use pprof -diff_base");
+    }
+    struct ca_page_template page;
+    if (strcmp(argument, "html") == 0 && spec->words == format_words && !ca_page_template_find(&page)) {
+        return ca_fail(&parse->error, CA_USAGE,
+                       "--format html: tm was built without the page, for want of npm or of what it fetches; "
+                       "where both are there, `make page` in tm's sources builds it in");
     }
     return set_choice(parse, spec, argument);
 }
@@ -262,7 +276,7 @@ static bool set_pid(struct ca_option_parse *parse, const struct ca_option_spec *
 
 /* -------------------------------------------------------------------------------------------------- table */
 
-static const char *const format_words[] = {
+static const char *const trace_words[] = {
     [CA_FORMAT_TEXT] = "text",     [CA_FORMAT_JSON] = "json",   [CA_FORMAT_CSV] = "csv",
     [CA_FORMAT_FOLDED] = "folded", [CA_FORMAT_PPROF] = "pprof", NULL};
 static const char *const object_words[] = {[CA_FORMAT_TEXT] = "text", [CA_FORMAT_JSON] = "json", NULL};
@@ -349,11 +363,15 @@ const struct ca_option_spec ca_option_table[] = {
     {"short-names", 0, NULL, FOR_FRAMES, set_flag, FIELD(short_names), NULL,
      "Leave out what nobody wrote of C++ names (default template arguments of std, its inline namespaces) in "
      "text and folded output"},
-    {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF | CA_FOR_TRACES, set_format, FIELD(format), format_words,
-     "text (default), json, csv, folded (stacks for a flame graph: all of them, by traceback) or pprof (a "
-     "snapshot file)"},
+    {"format", 0, "FORMAT", CA_FOR_TOP | CA_FOR_DIFF, set_format, FIELD(format), format_words,
+     "text (default), json, csv, pprof (a snapshot file), html (a page: flame graph by traceback, and a "
+     "table "
+     "as --by says), folded or speedscope (stacks for a flame graph, by traceback). The last three: of all"},
+    {"format", 0, "FORMAT", CA_FOR_TRACES, set_format, FIELD(format), trace_words,
+     "text (default), json, csv, folded (stacks for a flame graph) or pprof (a snapshot file)"},
     {"format", 0, "FORMAT", CA_FOR_LEAKS, set_format, FIELD(format), format_words,
-     "text (default), json, csv or folded (stacks for a flame graph)"},
+     "text (default), json, csv, html (a page: flame graph and table), folded or speedscope (stacks for a "
+     "flame graph). The last three: of all"},
     {"format", 0, "FORMAT", CA_FOR_BLOCKS, set_format, FIELD(format), record_words,
      "text (default), json or csv"},
     {"format", 0, "FORMAT", CA_FOR_INFO | CA_FOR_BLOCK | CA_FOR_REFS, set_format, FIELD(format), object_words,
@@ -515,11 +533,12 @@ bool ca_options_parse(struct ca_options *options, enum ca_command_bit command, i
     for (size_t i = 0; i < options->filter_count; i++) {
         options->filters[i].all_frames = options->all_frames;
     }
-    if ((options->format == CA_FORMAT_FOLDED || command == CA_FOR_LEAKS) && !options->has_by) {
+    bool stacks = options->format == CA_FORMAT_FOLDED || options->format == CA_FORMAT_SPEEDSCOPE;
+    if ((stacks || command == CA_FOR_LEAKS) && !options->has_by) {
         options->by = CA_KEY_TRACEBACK;
     }
     if (!options->limit.given) {
-        options->limit.value = options->format == CA_FORMAT_FOLDED ? 0 : 10;
+        options->limit.value = stacks || options->format == CA_FORMAT_HTML ? 0 : 10;
     }
     return true;
 }

@@ -19,7 +19,15 @@ enum ca_command_bit {
     CA_FOR_REFS = 0x200,
 };
 
-enum ca_format { CA_FORMAT_TEXT, CA_FORMAT_JSON, CA_FORMAT_CSV, CA_FORMAT_FOLDED, CA_FORMAT_PPROF };
+enum ca_format {
+    CA_FORMAT_TEXT,
+    CA_FORMAT_JSON,
+    CA_FORMAT_CSV,
+    CA_FORMAT_FOLDED,
+    CA_FORMAT_PPROF,
+    CA_FORMAT_SPEEDSCOPE,
+    CA_FORMAT_HTML,
+};
 /* Of single blocks: largest first, lowest address first, oldest first. */
 enum ca_sort { CA_SORT_SIZE, CA_SORT_ADDRESS, CA_SORT_AGE };
 enum ca_roots { CA_ROOTS_ALL, CA_ROOTS_LSAN };

@@ -60,14 +60,21 @@ void ca_json_array_close(struct ca_json *json)
     bracket_close(json, "]");
 }
 
-static void add_escaped(struct ca_text *text, const char *string)
+static bool needs_escape(const struct ca_json *json, uint32_t code_point)
 {
+    return ca_text_is_dangerous(code_point) || code_point == '"' || code_point == '\\' ||
+           (code_point == '<' && json->markup);
+}
+
+static void add_escaped(struct ca_json *json, const char *string)
+{
+    struct ca_text *text = json->text;
     const char *end = string + strlen(string);
     const char *clean = string; /* from here on nothing was added and nothing needs an escape */
     while (string < end) {
         const char *start = string;
         uint32_t code_point = ca_utf8_next(&string, end);
-        if (!ca_text_is_dangerous(code_point) && code_point != '"' && code_point != '\\') {
+        if (!needs_escape(json, code_point)) {
             continue;
         }
         ca_text_add_bytes(text, clean, (size_t)(start - clean));
@@ -89,7 +96,7 @@ void ca_json_string(struct ca_json *json, const char *key, const char *string)
     }
     value_begin(json, key);
     ca_text_add(json->text, "\"");
-    add_escaped(json->text, string);
+    add_escaped(json, string);
     ca_text_add(json->text, "\"");
 }
 

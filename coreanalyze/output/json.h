@@ -17,6 +17,7 @@ struct ca_json {
     struct ca_text *text; /* where it is written to */
     bool more;            /* something stands before the next value in its object or array */
     bool line;            /* the next value begins a line */
+    bool markup;          /* '<' is escaped, too: it all stands in an element of HTML */
 };
 
 /* key: the member's name, which needs no escaping; NULL in an array and for the outermost value. */

@@ -81,6 +81,7 @@ void fuzz_commands(struct ca_target *target)
 {
     static const char *const lines[][8] = {
         {"top", "--no-source", "-n", "0", "--by", "traceback", NULL},
+        {"top", "--no-source", "--format", "speedscope", NULL},
         {"top", "--no-source", "--value", "peak", "--format", "json", NULL},
         {"top", "--no-source", "-n", "1", "--format", "json", NULL}, /* how many blocks there are */
         {"traces", "--no-source", "--format", "json", NULL},

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coreanalyze/output/flames/template.h"
 #include "coreanalyze/snapshot/statistics.h"
 #include "coreanalyze/util/text.h"
 #include "image.h"
@@ -385,8 +386,22 @@ static const char *const command_lines[][10] = {
     {"traces", "--format", "folded", "--min-size", "2", NULL},
     {"info", "--format", "json", NULL},
     {"report", NULL},
+    {"top", "--format", "speedscope", NULL},
+    {"top", "--by", "function", "--format", "html", NULL},
 };
 enum { COMMAND_LINES = sizeof(command_lines) / sizeof(command_lines[0]) };
+
+/* Without npm the library has no page. */
+static bool is_there(const char *const *words)
+{
+    struct ca_page_template page;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], "html") == 0) {
+            return ca_page_template_find(&page);
+        }
+    }
+    return true;
+}
 
 static void command_set(const char *const *words, const char *path)
 {
@@ -416,7 +431,9 @@ START_TEST(commands_on_tables_fail)
 {
     command_set_up();
     command_set(command_lines[_i], NULL);
-    fail_each(run_command, false);
+    if (is_there(command_lines[_i])) {
+        fail_each(run_command, false);
+    }
     image_destroy(command.image);
 }
 END_TEST
@@ -431,7 +448,9 @@ START_TEST(commands_on_files_fail)
     snprintf(saved, sizeof(saved), "%s.tm", core);
     if (_i < COMMAND_LINES) {
         command_set(command_lines[_i], core);
-        fail_each(run_command, false);
+        if (is_there(command_lines[_i])) {
+            fail_each(run_command, false);
+        }
     } else if (_i == COMMAND_LINES) {
         command_set((const char *const[]){"save", core, NULL}, saved);
         fail_each(run_command, false);
@@ -443,6 +462,8 @@ START_TEST(commands_on_files_fail)
         command_set((const char *const[]){"diff", "-n0", core, NULL}, saved);
         fail_each(run_command, false);
         command_set((const char *const[]){"traces", "--format", "csv", NULL}, saved);
+        fail_each(run_command, false);
+        command_set((const char *const[]){"diff", "--format", "speedscope", core, NULL}, saved);
         fail_each(run_command, false);
     }
     unlink(saved);

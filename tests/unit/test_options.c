@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "coreanalyze/command/options.h"
+#include "coreanalyze/output/flames/template.h"
 
 enum { ARGUMENTS_MAX = 16 };
 
@@ -277,6 +278,30 @@ START_TEST(folded_stacks_are_all_tracebacks)
     PARSE("--format", "folded", "--by", "module", "-n", "3");
     ck_assert_int_eq(options.by, CA_KEY_MODULE);
     ck_assert_uint_eq(options.limit.value, 3);
+    PARSE("--format", "speedscope");
+    ck_assert_int_eq(options.by, CA_KEY_TRACEBACK);
+    ck_assert_uint_eq(options.limit.value, 0);
+}
+END_TEST
+
+/* The table of the page is grouped as text is, all of it. */
+START_TEST(pages)
+{
+    struct ca_page_template page;
+    if (!ca_page_template_find(&page)) {
+        struct ca_error *error = parse_for(CA_FOR_TOP, WORDS("--format", "html"));
+        ck_assert_ptr_nonnull(strstr(ca_error_message(error), "without the page"));
+        ca_error_destroy(error);
+        return;
+    }
+    PARSE("--format", "html");
+    ck_assert_int_eq(options.by, CA_KEY_LINENO);
+    ck_assert_uint_eq(options.limit.value, 0);
+    PARSE("--format", "html", "--by", "traceback", "-n", "3");
+    ck_assert_int_eq(options.by, CA_KEY_TRACEBACK);
+    ck_assert_uint_eq(options.limit.value, 3);
+    assert_refused(CA_FOR_TRACES, "--format: 'html' is none of text, json, csv, folded, pprof",
+                   WORDS("--format", "html"));
 }
 END_TEST
 
@@ -302,7 +327,7 @@ START_TEST(mistakes)
     REFUSED("option '--in' is ambiguous", "--in", "x");
     REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread, type",
             "--by", "line");
-    REFUSED("--format: 'xml' is none of text, json, csv, folded, pprof", "--format", "xml");
+    REFUSED("--format: 'xml' is none of text, json, csv, folded, pprof, speedscope, html", "--format", "xml");
     REFUSED("--color: 'yes' is none of auto, always, never", "--color", "yes");
 }
 END_TEST
@@ -400,6 +425,7 @@ int main(void)
     tcase_add_test(cases, domain_filters);
     tcase_add_test(cases, lists);
     tcase_add_test(cases, folded_stacks_are_all_tracebacks);
+    tcase_add_test(cases, pages);
     tcase_add_test(cases, symbols);
     tcase_add_test(cases, mistakes);
     tcase_add_test(cases, options_of_other_commands);

@@ -15,6 +15,10 @@
 #include "coreanalyze/output/caller.h"
 #include "coreanalyze/output/coverage.h"
 #include "coreanalyze/output/csv.h"
+#include "coreanalyze/output/flames/numbers.h"
+#include "coreanalyze/output/flames/page.h"
+#include "coreanalyze/output/flames/speedscope.h"
+#include "coreanalyze/output/flames/template.h"
 #include "coreanalyze/output/folded.h"
 #include "coreanalyze/output/json.h"
 #include "coreanalyze/output/listing.h"
@@ -75,6 +79,14 @@ START_TEST(json_names)
                      "31m\xe2\x80\xae\xc2\xa0",
                      "\"\\u007f\\u009b31m\\u202e\xc2\xa0\"");
     assert_json_name("\xed\xa0\x80", "\"\\udced\\udca0\\udc80\""); /* a surrogate is no UTF-8 */
+}
+END_TEST
+
+START_TEST(json_in_markup)
+{
+    json.markup = true;
+    assert_json_name("</script><!--&", "\"\\u003c/script>\\u003c!--&\"");
+    assert_json_name("</script><!--&", "\"</script><!--&\"");
 }
 END_TEST
 
@@ -344,6 +356,109 @@ START_TEST(folded_listing_leaves_empty_groups_out)
 }
 END_TEST
 
+START_TEST(numbers_in_the_order_of_meeting)
+{
+    struct ca_numbers numbers = {0};
+    ck_assert_uint_eq(ca_numbers_add(&numbers, 70000), 0);
+    ck_assert_uint_eq(ca_numbers_add(&numbers, 3), 1);
+    ck_assert_uint_eq(ca_numbers_add(&numbers, 70000), 0);
+    ck_assert_uint_eq(ca_numbers_add(&numbers, 4000000), 2);
+    ck_assert_uint_eq(ca_numbers_add(&numbers, 3), 1);
+    ck_assert_uint_eq(numbers.count, 3);
+    ck_assert_uint_eq(numbers.ids[1], 3);
+    ca_numbers_deinit(&numbers);
+}
+END_TEST
+
+/* Two blocks by f, a named part; an item without frames. */
+static void flames_write(struct ca_listing *listing, bool page)
+{
+    const struct ca_flames_part part = {"direct", listing->statistics, listing->shown, listing->statistics,
+                                        1};
+    const struct ca_flames flames = {
+        .command = "leaks",
+        .title = "</p> (process 7)",
+        .snapshot = snapshot,
+        .parts = &part,
+        .part_count = 1,
+        .label = CA_FOLDED_FUNCTIONS,
+        .key = CA_KEY_TRACEBACK,
+        .total = {.size = 17, .count = 3},
+        .notes = "coverage: all\n",
+        .complete = true,
+    };
+    struct ca_sink sink;
+    struct ca_error *error = NULL;
+    ck_assert(ca_sink_open(&sink, &output, NULL, &error));
+    if (page) {
+        ck_assert(ca_page_write(&flames, &sink, &error));
+    } else {
+        ca_speedscope_write(&flames, &sink);
+    }
+    ck_assert(ca_sink_commit(&sink, &error));
+}
+
+static struct ca_weight *flames_begin(struct ca_listing *listing)
+{
+    uint32_t frames[] = {frame_id("/<a>.c", 12, "f"), frame_id("/m(+0x1)", 0, NULL)};
+    trace_add(5, frames, 2);
+    trace_add(5, frames, 2);
+    trace_add(7, NULL, 0);
+    return listing_begin(listing, CA_KEY_TRACEBACK, CA_CUMULATIVE_OFF);
+}
+
+START_TEST(speedscope_files)
+{
+    struct ca_listing listing;
+    struct ca_weight *weights = flames_begin(&listing);
+    flames_write(&listing, false);
+    ck_assert_str_eq(streams[1].bytes,
+                     "{\"$schema\": \"https://www.speedscope.app/file-format-schema.json\", \"exporter\": "
+                     "\"coreanalyze " TM_VERSION
+                     "\", \"name\": \"</p> (process 7)\", \"activeProfileIndex\": 0,\n"
+                     " \"profiles\": [\n"
+                     " {\"type\": \"sampled\", \"name\": \"bytes\", \"unit\": \"bytes\", \"startValue\": 0, "
+                     "\"endValue\": 17,"
+                     " \"samples\": [\n [0, 1, 2],\n [0]],\n \"weights\": [10, 7]},\n"
+                     " {\"type\": \"sampled\", \"name\": \"blocks\", \"unit\": \"none\", \"startValue\": 0, "
+                     "\"endValue\": 3,"
+                     " \"samples\": [\n [0, 1, 2],\n [0]],\n \"weights\": [2, 1]}],\n"
+                     " \"shared\": {\"frames\": [\n {\"name\": \"direct\"},\n {\"name\": \"/m(+0x1)\", "
+                     "\"file\": \"/m(+0x1)\"},\n"
+                     " {\"name\": \"f\", \"file\": \"/<a>.c\", \"line\": 12}]}}\n");
+    listing_end(&listing, weights);
+}
+END_TEST
+
+START_TEST(pages)
+{
+    struct ca_page_template page;
+    if (!ca_page_template_find(&page)) {
+        return; /* built without npm: test_options.c sees to that */
+    }
+    struct ca_listing listing;
+    struct ca_weight *weights = flames_begin(&listing);
+    flames_write(&listing, true);
+    ck_assert_mem_eq(streams[1].bytes, page.head, page.head_size);
+    const char *data = streams[1].bytes + page.head_size;
+    const char *expected =
+        "{\"version\": \"" TM_VERSION
+        "\", \"command\": \"leaks\", \"diff\": false, \"title\": \"\\u003c/p> (process 7)\", "
+        "\"old_title\": null, \"key\": \"traceback\", \"cumulative\": false, \"value\": \"live\", "
+        "\"complete\": true, "
+        "\"notes\": \"coverage: all\\u000a\", \"total\": {\"size\": 17, \"count\": 3, \"size_diff\": 0, "
+        "\"count_diff\": 0}, "
+        "\"other\": {\"size\": 0, \"count\": 0, \"size_diff\": 0, \"count_diff\": 0, \"groups\": 0},\n"
+        " \"parts\": [{\"name\": \"direct\", \"stacks\": [\n [10, 2, 0, 1],\n [7, 1]], \"rows\": 1}],\n"
+        " \"frames\": [\n [0, 1, 0, 0],\n [2, 3, 12, 0]],\n"
+        " \"names\": [\n \"\",\n \"/m(+0x1)\",\n \"f\",\n \"/\\u003ca>.c\"]}";
+    ck_assert_int_eq(strncmp(data, expected, strlen(expected)), 0);
+    ck_assert_uint_eq(streams[1].size, page.head_size + strlen(expected) + page.tail_size);
+    ck_assert_mem_eq(data + strlen(expected), page.tail, page.tail_size);
+    listing_end(&listing, weights);
+}
+END_TEST
+
 /* ----------------------------------------------------------------------------------------------- coverage */
 
 START_TEST(coverage_lines)
@@ -376,8 +491,9 @@ START_TEST(coverage_lines)
 
     table = (struct ca_table){.coverage = {.blocks = 5, .untraced_time = UINT64_C(12340000000)}};
     ca_coverage_add_text(&text, "coverage", &table);
-    assert_text(&text, "coverage: 5 blocks, 0 dropped, 0 in flight, every block traced since 12.3 seconds after the "
-                       "process started; blocks from before are unknown\n");
+    assert_text(&text,
+                "coverage: 5 blocks, 0 dropped, 0 in flight, every block traced since 12.3 seconds after the "
+                "process started; blocks from before are unknown\n");
     ck_assert(ca_coverage_is_complete(&table));
 
     table = (struct ca_table){.coverage = {.truncated = true, .missing_bytes = 20 << 20, .rejected = 3}};
@@ -599,6 +715,7 @@ int main(void)
     TCase *cases = tcase_create("formats");
     tcase_add_checked_fixture(cases, NULL, streams_end);
     tcase_add_test(cases, json_names);
+    tcase_add_test(cases, json_in_markup);
     tcase_add_test(cases, json_numbers);
     tcase_add_test(cases, json_structure);
     tcase_add_test(cases, json_out_of_memory);
@@ -618,6 +735,9 @@ int main(void)
     tcase_add_test(cases, callers_at_a_tie);
     tcase_add_test(cases, callers_of_cumulative_groups);
     tcase_add_test(cases, folded_listing_leaves_empty_groups_out);
+    tcase_add_test(cases, numbers_in_the_order_of_meeting);
+    tcase_add_test(cases, speedscope_files);
+    tcase_add_test(cases, pages);
     suite_add_tcase(suite, cases);
 
     cases = tcase_create("sink");

@@ -122,13 +122,19 @@ static bool kind_group(struct ca_leaks_found *found, struct ca_leak_groups *grou
                        struct ca_error **ret_error)
 {
     static const struct ca_weight none;
+    const struct ca_options *options = &found->run->options;
+    const struct ca_weight *weights = sums->count ? sums->weights : &none;
     uint32_t *members = calloc(sums->count + 1, sizeof *members);
-    bool done = members ? ca_statistics_compute_members(found->snapshot, sums->count ? sums->weights : &none,
-                                                        sums->count, (enum ca_key)found->run->options.by,
-                                                        members, &groups->statistics, ret_error)
+    bool done = members ? ca_statistics_compute_members(found->snapshot, weights, sums->count,
+                                                        (enum ca_key)options->by, members,
+                                                        &groups->statistics, ret_error)
                         : ca_fail_memory(ret_error);
     done = done && (samples_group(groups, sums, members) || ca_fail_memory(ret_error));
     free(members);
+    if (done && options->format == CA_FORMAT_HTML && options->by != CA_KEY_TRACEBACK) {
+        done = ca_statistics_compute(found->snapshot, weights, sums->count, CA_KEY_TRACEBACK,
+                                     CA_CUMULATIVE_OFF, &groups->stacks, ret_error);
+    }
     for (size_t i = 0; i < sums->count; i++) {
         groups->size += sums->weights[i].size;
         groups->count += sums->weights[i].count;
@@ -222,6 +228,7 @@ void ca_leaks_deinit(struct ca_leaks_found *found)
 {
     for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
         ca_statistics_destroy(found->kinds[kind].statistics);
+        ca_statistics_destroy(found->kinds[kind].stacks);
         free(found->kinds[kind].samples);
     }
     ca_reach_destroy(found->reach);

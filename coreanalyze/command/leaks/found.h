@@ -16,8 +16,9 @@ struct ca_samples {
 
 struct ca_leak_groups {
     struct ca_statistics *statistics;
-    struct ca_samples *samples; /* by statistic.number */
-    size_t shown;               /* the first so many statistics are printed */
+    struct ca_statistics *stacks; /* by traceback, for the flames of --format html; NULL: statistics are */
+    struct ca_samples *samples;   /* by statistic.number */
+    size_t shown;                 /* the first so many statistics are printed */
     unsigned __int128 size, count;
 };
 
@@ -48,5 +49,7 @@ bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **r
 bool ca_leaks_write_json(const struct ca_leaks_found *found, struct ca_error **ret_error);
 bool ca_leaks_write_csv(const struct ca_leaks_found *found, struct ca_error **ret_error);
 bool ca_leaks_write_folded(const struct ca_leaks_found *found, struct ca_error **ret_error);
+/* --format html and speedscope. */
+bool ca_leaks_write_flames(const struct ca_leaks_found *found, struct ca_error **ret_error);
 
 #endif

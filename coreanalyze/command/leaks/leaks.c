@@ -35,17 +35,16 @@ static void notes_message(const struct ca_leaks_found *found, struct ca_run *run
 bool ca_run_leaks(struct ca_run *run, struct ca_error **ret_error)
 {
     static bool (*const writers[])(const struct ca_leaks_found *, struct ca_error **) = {
-        [CA_FORMAT_TEXT] = ca_leaks_write_text,
-        [CA_FORMAT_JSON] = ca_leaks_write_json,
-        [CA_FORMAT_CSV] = ca_leaks_write_csv,
-        [CA_FORMAT_FOLDED] = ca_leaks_write_folded,
+        [CA_FORMAT_TEXT] = ca_leaks_write_text,         [CA_FORMAT_JSON] = ca_leaks_write_json,
+        [CA_FORMAT_CSV] = ca_leaks_write_csv,           [CA_FORMAT_FOLDED] = ca_leaks_write_folded,
+        [CA_FORMAT_SPEEDSCOPE] = ca_leaks_write_flames, [CA_FORMAT_HTML] = ca_leaks_write_flames,
     };
     struct ca_leaks_found found;
     int format = run->options.format;
     bool done = ca_leaks_find(&found, run, ret_error) && writers[format](&found, ret_error);
     if (done) {
         run->partial = !ca_coverage_is_complete(found.table) || found.reach->missing_bytes;
-        if (format == CA_FORMAT_CSV || format == CA_FORMAT_FOLDED) {
+        if (format == CA_FORMAT_CSV || format == CA_FORMAT_FOLDED || format == CA_FORMAT_SPEEDSCOPE) {
             notes_message(&found, run);
         }
         fail_over_check(&found, run);

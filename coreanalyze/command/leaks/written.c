@@ -6,6 +6,7 @@
 #include "../../output/csv.h"
 #include "../../output/folded.h"
 #include "../../output/json.h"
+#include "../flames.h"
 #include "found.h"
 
 static const struct ca_samples *samples_of(const struct ca_leak_groups *groups,
@@ -309,13 +310,6 @@ bool ca_leaks_write_csv(const struct ca_leaks_found *found, struct ca_error **re
     return true;
 }
 
-static enum ca_folded_label label_of(enum ca_key key)
-{
-    return key == CA_KEY_TRACEBACK ? CA_FOLDED_FUNCTIONS
-           : key == CA_KEY_LINENO  ? CA_FOLDED_LINES
-                                   : CA_FOLDED_NAMES;
-}
-
 /* The kind is the oldest frame. */
 bool ca_leaks_write_folded(const struct ca_leaks_found *found, struct ca_error **ret_error)
 {
@@ -330,7 +324,7 @@ bool ca_leaks_write_folded(const struct ca_leaks_found *found, struct ca_error *
             }
             ca_text_printf(&sink->text, "%s%s", ca_leak_words[kind], item->frame_count ? ";" : "");
             ca_folded_add_frames(&sink->text, found->snapshot, item->frames, item->frame_count,
-                                 label_of(groups->statistics->key));
+                                 ca_flames_label(groups->statistics->key));
             ca_text_add(&sink->text, " ");
             ca_text_add_unsigned(&sink->text, item->size);
             ca_text_add(&sink->text, "\n");
