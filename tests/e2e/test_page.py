@@ -170,7 +170,9 @@ def test_the_build_goes_on_without_npm(tmp_path, npm, reason):
 def test_a_build_without_the_page_says_so(cores, tmp_path):
     """The engine, linked with an empty page."""
     objects = harness.BUILD / "obj" / "coreanalyze"
-    others = [path for path in objects.rglob("*.o") if path.name not in ("template.o", "main.o", "kernel_pipe.o")]
+    sources = [path.relative_to(harness.REPO / "coreanalyze") for path in (harness.REPO / "coreanalyze").rglob("*.c")]
+    others = [objects / path.with_suffix(".o") for path in sources if path.name not in ("template.c", "main.c", "kernel_pipe.c")]
+    others += objects.rglob("*.pb-c.o")
     (tmp_path / "empty").touch()
     harness.run_ok([harness.CC, "-std=gnu17", "-D_GNU_SOURCE", "-fPIC", f'-DCA_PAGE_FILE="{tmp_path}/empty"', "-c", "-o", tmp_path / "template.o",
                     harness.REPO / "coreanalyze" / "output" / "flames" / "template.c"])
