@@ -39,17 +39,26 @@ def test_random_cores(programs, tmp_path, number):
     core.unlink()
 
 
+LOOKS = """import gdb, tm
+for _ in range({stops}):
+    snapshot = tm.take_snapshot()
+    print("traces", len(snapshot.traces), sum(trace.size for trace in snapshot.traces))
+    gdb.execute("tm-top -n 1 --no-source")
+    gdb.execute("continue 37", to_string=True)
+gdb.execute("kill")
+"""
+
+
 def test_stops_by_gdb(programs, tmp_path):
     """GDB stops it by a breakpoint in the allocator below, in whichever thread comes first; its snapshot and its totals agree."""
-    slots = tmp_path / "slots"
-    look = ['python s = tm.take_snapshot()', 'python print("traces", len(s.traces), sum(t.size for t in s.traces))',
-            "tm-top -n 1 --no-source", "continue 37"]
-    result = harness.gdb(["set breakpoint pending on", "set startup-with-shell off", "python import tm",
+    slots, script, stops = tmp_path / "slots", tmp_path / "looks.py", max(10, STOPS // 15) if STOPS < 1000 else STOPS
+    script.write_text(LOOKS.format(stops=stops))
+    result = harness.gdb(["set breakpoint pending on", "set startup-with-shell off",
                           f"set environment LD_PRELOAD={harness.LIBTM}", "set environment TRACEMALLOC=8",
-                          "set print thread-events off", "break main", "run", "break _int_malloc", "continue 500", *look * 10, "kill"],
-                         "--args", programs / "hammer", slots, 600)
+                          "set print thread-events off", "break main", "run", "break _int_malloc", "continue 500", f"source {script}"],
+                         "--args", programs / "hammer", slots, 3600, timeout=3000)
     traces = re.findall(r"^traces (\d+) (\d+)$", result.stdout, re.MULTILINE)
     covered = re.findall(r"coverage: (\d+) blocks, 0 dropped, (\d+) in flight", result.stdout)
-    assert len(traces) == len(covered) == 10, result.stdout[-3000:] + result.stderr[-1000:]
+    assert len(traces) == len(covered) == stops, result.stdout[-3000:] + result.stderr[-1000:]
     assert [int(count) for count, _ in traces] == [int(count) for count, _ in covered]
     assert all(int(in_flight) >= 1 for _, in_flight in covered)
