@@ -110,7 +110,9 @@ TM_API(size_t, get_object_traceback, (const void *ptr, uintptr_t *frames, size_t
 }
 
 /* Records a block of another allocator: the key is (domain, ptr), any values are good, and an older record of the same key is
- * replaced. Domain 0 is malloc's, 1 is meant for mmap. 0 on success, -1 when it could not be stored, -2 when not tracing. */
+ * replaced. Domain 0 is malloc's, 1 is meant for mmap. Calls for one key must follow one another, as an allocator's for one
+ * address do: two threads that track or untrack the same key at the same moment may leave it counted twice or not at all.
+ * 0 on success, -1 when it could not be stored, -2 when not tracing. */
 TM_API(int, track, (unsigned domain, uintptr_t ptr, size_t size))
 {
     return tm_weak_track ? tm_weak_track(domain, ptr, size) : -2;

@@ -229,6 +229,32 @@ def test_redis_server(start_redis):
     assert seen[0][2] == 0 and "500500" in seen[0][0]
 
 
+def test_snapshots_of_redis_under_load(start_redis, tmp_path):
+    """--pid while redis-benchmark has it work: each snapshot agrees with itself, none has lost a block, and no request fails."""
+    server = start_redis("loaded", *harness.traced([]))
+    load = subprocess.Popen(["redis-benchmark", "-s", server.socket, "-l", "-n", "2000", "-c", "8", "-t", "set,get,lpush,lrange_100", "--csv"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert load.stdout.readline().startswith('"test"')
+        for number in range(5):
+            snapshot = tmp_path / f"{number}.pb.gz"
+            saved = harness.coreanalyze("save", "--pid", server.process.pid, snapshot, status=None)
+            assert saved.returncode in (0, 1), saved.stderr  # 1: something in flight cannot be told
+            answer = harness.coreanalyze_json("top", "-n", "0", snapshot, status=saved.returncode)
+            traces = harness.coreanalyze_json("traces", snapshot, status=saved.returncode)["traces"]
+            assert answer["coverage"]["dropped"] == 0 and answer["coverage"]["in_flight"] <= 1
+            assert (len(traces), sum(trace["size"] for trace in traces)) == (answer["total"]["count"], answer["total"]["size"])
+            assert answer["total"]["count"] == sum(group["count"] for group in answer["statistics"]) > 1000
+            assert any(frame["function"] == "createClient" for group in answer["statistics"] for frame in group["traceback"])
+            load.stdout.readline()  # it went on
+    finally:
+        load.kill()
+        rest = load.communicate()[0]
+    assert "rror" not in rest
+    harness.run(["redis-cli", "-s", server.socket, "shutdown", "nosave"])
+    assert server.wait() == 0
+
+
 def test_redis_core(start_redis, tmp_path):
     """Redis counts its own memory: jemalloc's size classes, at most 25 % above what was asked for, while the tracer sees
     requested sizes and besides Redis's own blocks those of its libraries (a few hundred KiB)."""
