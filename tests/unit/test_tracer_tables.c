@@ -1,24 +1,23 @@
 /* The tracer's tables one by one: memory, regions, index, stacks, live words, wide entries, counters, field
  * table. */
 #include <check.h>
-#include <errno.h>
 #include <math.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "tracer/record/sample.h"
 #include "tracer/tables/fields.h"
 #include "tracer/tables/history.h"
 #include "tracer/tables/index.h"
 #include "tracer/tables/live.h"
-#include "tracer/tables/memo.h"
 #include "tracer/tables/memory.h"
 #include "tracer/tables/region.h"
 #include "tracer/tables/root.h"
 #include "tracer/tables/stacks.h"
+#include "tracer/tables/memo.h"
 #include "tracer/tables/stats.h"
 #include "tracer/tables/threads.h"
 #include "tracer/tables/wide.h"
@@ -347,8 +346,8 @@ START_TEST(equal_stacks_have_one_id)
 }
 END_TEST
 
-static uint32_t intern_child(const uint32_t *frames, uint32_t count, uint16_t total, uint32_t parent,
-                             uint16_t own, uint16_t omitted)
+static uint32_t intern_child(const uint32_t *frames, uint32_t count, uint16_t total, uint32_t parent, uint16_t own,
+                             uint16_t omitted)
 {
     bool added;
     struct tm_traceback traceback = {.frames = frames,
@@ -703,30 +702,9 @@ START_TEST(samples_stand_for_whole_numbers)
             }
             ck_assert_double_ge((double)n, inverse * (1 - 1e-9) - 1e-4);
             ck_assert_double_lt((double)n, inverse * (1 + 1e-9) + 1 + 1e-4);
-            ck_assert_double_eq_tol((double)tm_sample_inverse(size, means[i]) / 65536, inverse,
-                                    1e-4 + inverse * 1e-9);
+            ck_assert_double_eq_tol((double)tm_sample_inverse(size, means[i]) / 65536, inverse, 1e-4 + inverse * 1e-9);
         }
     }
-}
-END_TEST
-
-/* Blocks that are recorded, each as many as it stands for, add up to those that there were: within five
- * standard deviations of the sum, which are 1 to 2 % here. */
-START_TEST(samples_add_up)
-{
-    static const size_t sizes[] = {1, 24, 256, 2000};
-    const uint64_t blocks = 4000000;
-    tm_sample_bytes = 4096;
-    tm_local.sample_state = 88172645463325252;
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        uint64_t recorded = 0;
-        for (uint64_t block = 0; block < blocks; block++) {
-            recorded += tm_sample_takes(sizes[i]);
-        }
-        double n = (double)tm_sample_count(sizes[i], tm_sample_bytes);
-        ck_assert_double_eq_tol((double)recorded * n, (double)blocks, 5 * sqrt((double)blocks * (n - 1)));
-    }
-    tm_sample_bytes = 0;
 }
 END_TEST
 
@@ -861,8 +839,7 @@ static void *history_work(void *context)
 {
     uint64_t thread = (uintptr_t)context;
     for (uint64_t i = 1; i <= 100000; i++) { /* whatever is found has been written by one */
-        tm_history_add(16 * thread, &(struct tm_freed){
-                                        .address = thread << 32 | i, .size = i, .domain = (uint32_t)thread});
+        tm_history_add(16 * thread, &(struct tm_freed){.address = thread << 32 | i, .size = i, .domain = (uint32_t)thread});
     }
     return NULL;
 }
@@ -930,7 +907,6 @@ static Suite *tables_suite(void)
     tcase_add_test(counters, counters_begin_anew_with_a_generation);
     tcase_add_test(counters, counters_of_many_stacks);
     tcase_add_test(counters, samples_stand_for_whole_numbers);
-    tcase_add_test(counters, samples_add_up);
     tcase_add_test(counters, slots_are_used_again);
     tcase_add_test(counters, room_for_walks);
     suite_add_tcase(suite, counters);
