@@ -43,6 +43,14 @@ struct ca_place {
 bool ca_place_find(struct ca_memory *memory, uint64_t address, struct ca_place *ret_place,
                    struct ca_error **ret_error);
 
+/* The block that the place lies in, live or freed; NULL where there is none. */
+static inline const struct ca_block *ca_place_block(const struct ca_place *place)
+{
+    return place->kind == CA_PLACE_LIVE    ? &place->block
+           : place->kind == CA_PLACE_FREED ? &place->freed.block
+                                           : NULL;
+}
+
 /* Adds "0x5555557a2f50 is 16 bytes inside a freed block of 64 bytes". ca_place_add_words: what comes after
  * the "is". */
 void ca_place_add_text(struct ca_text *text, const struct ca_place *place);

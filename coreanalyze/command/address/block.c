@@ -37,9 +37,7 @@ static bool answer_find(struct answer *answer, struct ca_run *run, struct ca_err
         !ca_place_find(answer->teller.memory, run->address, place, ret_error)) {
         return false;
     }
-    answer->block = place->kind == CA_PLACE_LIVE    ? &place->block
-                    : place->kind == CA_PLACE_FREED ? &place->freed.block
-                                                    : NULL;
+    answer->block = ca_place_block(place);
     const struct ca_block *block = answer->block;
     return !is_among_blocks(place) || ca_tell_neighbours_find(&answer->teller, block ? block->domain : 0,
                                                               block ? block->address : place->address,

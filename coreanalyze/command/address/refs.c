@@ -126,9 +126,7 @@ static bool answer_find(struct answer *answer, struct ca_run *run, struct ca_err
         !ca_place_find(answer->teller.memory, run->address, place, ret_error)) {
         return false;
     }
-    answer->block = place->kind == CA_PLACE_LIVE    ? &place->block
-                    : place->kind == CA_PLACE_FREED ? &place->freed.block
-                                                    : NULL;
+    answer->block = ca_place_block(place);
     return answer_prepare(answer, run, ret_error) && references_find(answer, ret_error) &&
            (!answer->reach || chain_find(answer, ret_error));
 }
