@@ -4,6 +4,18 @@
 
 #include "run.h"
 
+/* What a target gives for the options of a run. */
+struct ca_side {
+    struct ca_table *table;       /* the target's */
+    struct ca_snapshot *snapshot; /* the target's */
+    struct ca_weight *weights;    /* caller frees with free() */
+    size_t weight_count;
+};
+
+/* On an error there is nothing to free. */
+bool ca_side_read(struct ca_side *side, const struct ca_run *run, struct ca_target *target,
+                  struct ca_error **ret_error);
+
 /* A listing with what it owns. */
 struct ca_listing_owner {
     struct ca_listing listing;
