@@ -443,6 +443,23 @@ def test_cores_of_systemd(program, directory, tmp_path):
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in snapshots.iterdir())
 
 
+def test_units(tmp_path):
+    """systemd takes the units as they are, but for the programs, which are not installed here."""
+    if not harness.have("systemd-analyze"):
+        pytest.skip("needs systemd-analyze")
+    units = [path for path in SETUPS.iterdir() if path.suffix in (".service", ".path", ".timer")]
+    assert len(units) == 4
+    for path in units:
+        text = path.read_text().replace("/usr/bin/coreanalyze", "/bin/true").replace("/usr/local/libexec/keep-snapshots", "/bin/true")
+        (tmp_path / path.name).write_text(text)
+        (tmp_path / path.name.replace("@", "@server")).write_text(text)
+    names = sorted(path.name.replace("@", "@server") for path in units)
+    result = harness.run_ok(["systemd-analyze", "--man=no", "verify", *[tmp_path / name for name in names]])
+    assert result.stdout + result.stderr == ""
+    pattern = re.search(r"^kernel.core_pattern=(.*)$", (SETUPS / "60-coreanalyze.conf").read_text(), re.MULTILINE)[1]
+    assert pattern.startswith("|/") and len(pattern) <= 127
+
+
 class Receiver(http.server.BaseHTTPRequestHandler):
     """Keeps what is posted."""
 
