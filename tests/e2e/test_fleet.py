@@ -22,6 +22,7 @@ from harness import coreanalyze, coreanalyze_json
 EXIT_PARTIAL, EXIT_NOTHING, EXIT_OVER, EXIT_USAGE = 1, 2, 3, 64
 SOURCE = harness.PROGRAMS / "fleet.c"
 SESSIONS = (10, 20, 30, 40, 50)  # of the five sources
+SANITIZED = "-fsanitize" in (harness.BUILD / "obj" / "flags").read_text()
 SETUPS = harness.REPO / "docs" / "examples" / "fleet"
 
 
@@ -301,19 +302,25 @@ def test_go_tool_pprof(sources, merged, tmp_path_factory):
         re.search(rf"^\s+{SESSIONS[1]}\s.* open_session", text, re.MULTILINE), text
 
 
-def test_memory_is_bounded(sources, tmp_path):
-    """A hundred files of equal programs need no more memory than a few: what is equal is kept once."""
+def test_memory_is_bounded(tmp_path):
+    """Two hundred files of equal programs need no more memory than five: each is closed before the next, what is equal is kept once."""
+    if SANITIZED:
+        pytest.skip("the sanitizer keeps what was freed")
+    name = "f" * 100000
+    data = pprof_wire.heap_profile(lambda strings: {"functions": pprof_wire.message((pprof_wire.FUNCTION, pprof_wire.message(
+        (1, 1), (2, strings(name)), (3, strings(name)), (4, strings("main.c")))))})
+    (tmp_path / "0.pb.gz").write_bytes(gzip.compress(data))
     copies = [tmp_path / f"{number}.pb.gz" for number in range(200)]
-    for copy in copies:
-        os.link(sources[3][0], copy)
+    for copy in copies[1:]:
+        os.link(copies[0], copy)
 
     def peak(count):
-        before = [str(harness.COREANALYZE), "top", "--format", "json", *map(str, copies[:count])]
-        with subprocess.Popen(before, stdout=subprocess.PIPE, env=harness.clean_environment()) as process:
+        command = [str(harness.COREANALYZE), "top", "--format", "json", *map(str, copies[:count])]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=harness.clean_environment()) as process:
             answer = json.loads(process.stdout.read())
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        assert status == 0 and answer["total"]["size"] == count * (4096 + 1080 * SESSIONS[3])
+        assert status == 0 and answer["total"] == {"size": 300 * count, "count": 3 * count}
         return usage.ru_maxrss
 
     few, many = peak(5), peak(200)
