@@ -651,8 +651,8 @@ struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *con
     return snapshot;
 }
 
-struct ca_target *ca_target_create_sum(struct ca_snapshot *sum, const char *const *skip, size_t skip_count,
-                                       bool no_skip, struct ca_error **ret_error)
+struct ca_target *ca_target_create_sum(const char *name, struct ca_snapshot *sum, const char *const *skip,
+                                       size_t skip_count, bool no_skip, struct ca_error **ret_error)
 {
     struct ca_target *target = target_create(NULL, ret_error);
     if (!target || !CA_GROW(target->snapshots, target->snapshot_capacity, 1)) {
@@ -665,7 +665,7 @@ struct ca_target *ca_target_create_sum(struct ca_snapshot *sum, const char *cons
     *kept = (struct kept_snapshot){.snapshot = sum, .no_skip = no_skip};
     kept->skip = strings_copy(skip, skip_count);
     kept->skip_count = kept->skip ? skip_count : 0;
-    target->snapshot_file = strdup("the sum of the sources");
+    target->snapshot_file = strdup(name);
     target->table = ca_table_create_empty(ret_error);
     if (!kept->skip || !target->snapshot_file || !target->table) {
         ca_target_destroy(target);

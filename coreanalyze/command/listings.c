@@ -132,7 +132,6 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
     }
     owner->old_weights = old_side.weights;
     owner->old_weight_count = old_side.weight_count;
-    owner->old_snapshot = old_side.snapshot;
     if (!ca_side_read(&new_side, run, new_target, ret_error)) {
         return false;
     }

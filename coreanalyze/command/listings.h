@@ -22,7 +22,6 @@ struct ca_listing_owner {
     struct ca_weight *weights;
     struct ca_weight *old_weights; /* diff only */
     size_t old_weight_count;
-    struct ca_snapshot *old_snapshot; /* borrowed */
     struct ca_statistics *stacks; /* by traceback, of --format html, where the listing is not; else NULL */
 };
 

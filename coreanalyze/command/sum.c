@@ -162,19 +162,24 @@ static struct ca_target *sum_open(struct ca_merge *merge, struct ca_run *run, st
     }
     run->is_sum = true;
     filters_forget(options);
-    return ca_target_create_sum(sum, options->skip.items, options->skip.count, options->no_skip, ret_error);
+    char name[32];
+    snprintf(name, sizeof name, "%zu sources", run->source_count);
+    return ca_target_create_sum(name, sum, options->skip.items, options->skip.count, options->no_skip,
+                                ret_error);
 }
 
-static bool needs_tracebacks(int key)
+static bool needs_tracebacks(const struct ca_options *options)
 {
-    return key != CA_KEY_DOMAIN && key != CA_KEY_THREAD && key != CA_KEY_TYPE && key != CA_KEY_SOURCE;
+    int key = options->by;
+    return options->format == CA_FORMAT_HTML ||
+           (key != CA_KEY_DOMAIN && key != CA_KEY_THREAD && key != CA_KEY_TYPE && key != CA_KEY_SOURCE);
 }
 
 struct ca_target *ca_run_open_sum(struct ca_run *run, bool blocks, struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
     const struct ca_merge_shape shape = {
-        .tracebacks = blocks || needs_tracebacks(options->by),
+        .tracebacks = blocks || needs_tracebacks(options),
         .positions = blocks,
         .threads = blocks || options->by == CA_KEY_THREAD,
         .labels = blocks || options->by == CA_KEY_SOURCE || options->by == CA_KEY_TYPE,

@@ -181,6 +181,15 @@ def test_csv_and_folded(sources):
     assert f"{sources[1][0]} {4096 + 1080 * SESSIONS[1]}" in by_source
 
 
+def test_flames(sources):
+    """Flame graphs of the sum, by whatever its table is grouped."""
+    answer = coreanalyze_json("top", "-n", 0, *words(sources))
+    flames = json.loads(coreanalyze("top", "--format", "speedscope", *words(sources)).stdout)
+    assert sum(flames["profiles"][0]["weights"]) == answer["total"]["size"]
+    page = coreanalyze("top", "--format", "html", "--by", "source", *words(sources)).stdout
+    assert all(name in page for name in names(sources)) and "open_session" in page and "5 sources" in page
+
+
 def test_fail_over(sources):
     total = 5 * 4096 + 1080 * sum(SESSIONS)
     coreanalyze("top", "--fail-over", total, *words(sources))
