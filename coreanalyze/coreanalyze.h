@@ -297,6 +297,7 @@ enum ca_key {
     CA_KEY_DOMAIN,   /* label = "domain N" */
     CA_KEY_THREAD,   /* label = "thread TID" */
     CA_KEY_TYPE,     /* label = the C++ class that a block begins with, or <no type>; needs the memory: for commands alone */
+    CA_KEY_SOURCE,   /* label = the source's name, where several were added up: for commands alone */
 };
 
 /* cumulative: once per frame occurrence (CPython); with unique, once per trace and group (our named extension). */

@@ -419,10 +419,11 @@ bool ca_target_is_core(const struct ca_target *target)
     return target->is_core;
 }
 
-/* Interrupted, or out of memory: may go otherwise the next time. */
-static bool error_is_passing(const struct ca_error *error)
+static void describe_profile(struct ca_table *table, const struct ca_snapshot *snapshot)
 {
-    return error->message == NULL || strcmp(error->message, "interrupted") == 0;
+    table->coverage = *ca_snapshot_coverage(snapshot);
+    table->root.traceback_limit = ca_snapshot_limit(snapshot);
+    table->root.features = ca_profile_has_threads(snapshot) ? TM_FEATURE_DETAIL : 0;
 }
 
 /* What there is of a table in a snapshot file: its coverage. */
@@ -430,14 +431,10 @@ static struct ca_table *table_of_snapshot(struct ca_target *target, struct ca_er
 {
     struct ca_snapshot *snapshot = ca_target_snapshot(target, NULL, 0, false, ret_error);
     struct ca_table *table = snapshot ? ca_table_create_empty(ret_error) : NULL;
-    if (table) {
-        if (target->moment) {
-            ca_moment_describe(target->moment, table);
-            return table;
-        }
-        table->coverage = *ca_snapshot_coverage(snapshot);
-        table->root.traceback_limit = ca_snapshot_limit(snapshot);
-        table->root.features = ca_profile_has_threads(snapshot) ? TM_FEATURE_DETAIL : 0;
+    if (table && target->moment) {
+        ca_moment_describe(target->moment, table);
+    } else if (table) {
+        describe_profile(table, snapshot);
     }
     return table;
 }
@@ -474,7 +471,7 @@ struct ca_table *ca_target_table(struct ca_target *target, struct ca_error **ret
         if (target->table) {
             return target->table;
         }
-        if (error_is_passing(error)) {
+        if (ca_error_is_passing(error)) {
             if (ret_error) {
                 *ret_error = error;
             } else {
@@ -652,4 +649,29 @@ struct ca_snapshot *ca_target_snapshot(struct ca_target *target, const char *con
         strings_destroy(kept.skip, kept.skip_count);
     }
     return snapshot;
+}
+
+struct ca_target *ca_target_create_sum(const char *name, struct ca_snapshot *sum, const char *const *skip,
+                                       size_t skip_count, bool no_skip, struct ca_error **ret_error)
+{
+    struct ca_target *target = target_create(NULL, ret_error);
+    if (!target || !CA_GROW(target->snapshots, target->snapshot_capacity, 1)) {
+        ca_target_destroy(target);
+        ca_snapshot_destroy(sum);
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    struct kept_snapshot *kept = &target->snapshots[target->snapshot_count++];
+    *kept = (struct kept_snapshot){.snapshot = sum, .no_skip = no_skip};
+    kept->skip = strings_copy(skip, skip_count);
+    kept->skip_count = kept->skip ? skip_count : 0;
+    target->snapshot_file = strdup(name);
+    target->table = ca_table_create_empty(ret_error);
+    if (!kept->skip || !target->snapshot_file || !target->table) {
+        ca_target_destroy(target);
+        ca_fail_memory(ret_error);
+        return NULL;
+    }
+    describe_profile(target->table, sum);
+    return target;
 }

@@ -52,6 +52,10 @@ struct ca_target *ca_target_create_kept(const char *name, char *bytes, size_t si
  * before. */
 struct ca_target *ca_target_create_moment(const struct ca_moment *moment, struct ca_target *base,
                                           struct ca_error **ret_error);
+/* The sum of several targets (profile/merge.h), which was made with these skip options and answers no others;
+ * takes ownership of it, also on error. */
+struct ca_target *ca_target_create_sum(const char *name, struct ca_snapshot *sum, const char *const *skip,
+                                       size_t skip_count, bool no_skip, struct ca_error **ret_error);
 /* Whatever the target is, as the bytes of a snapshot file before compression, added to *text. */
 bool ca_target_snapshot_bytes(struct ca_target *target, struct ca_text *text, struct ca_error **ret_error);
 

@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "problems.h"
 #include "run.h"
 
 struct command {
     const char *name;
     enum ca_command_bit bit;
     size_t sources;          /* operands it reads; one less when the caller gives the target */
+    bool many;               /* or more of them, added up */
     bool writes;             /* one more operand, the last: the file that it writes */
     bool asks;               /* one more operand, the last: the address that it is about */
     const char *operands;    /* as usage lines name them */
@@ -22,42 +24,48 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"report", CA_FOR_REPORT, 1, false, false, "SOURCE",
+    {"report", CA_FOR_REPORT, 1, false, false, false, "SOURCE",
      "what happened, what the process held, and its top 10",
      "What happened to the process, how much memory it held, and the largest holders.", ca_run_report},
-    {"top", CA_FOR_TOP, 1, false, false, "SOURCE", "statistics, largest first",
-     "Groups live blocks by where they were allocated and lists the groups, largest first.", ca_run_top},
-    {"diff", CA_FOR_DIFF, 2, false, false, "OLD NEW", "what changed from one source to another",
+    {"top", CA_FOR_TOP, 1, true, false, false, "SOURCE...", "statistics, largest first",
+     "Groups live blocks by where they were allocated and lists the groups, largest first. Several sources "
+     "are "
+     "added up; --by source tells them apart.",
+     ca_run_top},
+    {"diff", CA_FOR_DIFF, 2, false, false, false, "OLD NEW", "what changed from one source to another",
      "Compares what two sources hold, group by group, and lists the groups by how much they changed.",
      ca_run_diff},
-    {"traces", CA_FOR_TRACES, 1, false, false, "SOURCE", "every live block with its traceback",
+    {"traces", CA_FOR_TRACES, 1, false, false, false, "SOURCE", "every live block with its traceback",
      "Lists every live block: domain, size, address, traceback.", ca_run_traces},
-    {"block", CA_FOR_BLOCK, 1, false, true, "CORE ADDRESS", "all about one address",
+    {"block", CA_FOR_BLOCK, 1, false, false, true, "CORE ADDRESS", "all about one address",
      "What an address is: the block that it lies in, live or freed, who allocated and who freed it, and its "
      "neighbours; or the stack, variable, code or mapping. ADDRESS is 0x and hexadecimal digits, or decimal.",
      ca_run_block},
-    {"blocks", CA_FOR_BLOCKS, 1, false, false, "SOURCE", "live blocks one by one",
+    {"blocks", CA_FOR_BLOCKS, 1, false, false, false, "SOURCE", "live blocks one by one",
      "Lists live blocks one by one: address, size, age, thread, line.", ca_run_blocks},
-    {"leaks", CA_FOR_LEAKS, 1, false, false, "CORE", "blocks that nothing reaches",
+    {"leaks", CA_FOR_LEAKS, 1, false, false, false, "CORE", "blocks that nothing reaches",
      "Looks through the memory for pointers to each live block and lists the blocks that nothing reaches any "
      "more, "
      "grouped by traceback: direct leaks, to which no other block points, then indirect ones, which leaked "
      "blocks "
      "alone point to.",
      ca_run_leaks},
-    {"refs", CA_FOR_REFS, 1, false, true, "CORE ADDRESS", "who points to the block of an address",
+    {"refs", CA_FOR_REFS, 1, false, false, true, "CORE ADDRESS", "who points to the block of an address",
      "Lists the words that point into the block of an address: registers, stacks, thread-local storage, "
      "variables, "
      "mappings and other blocks; with --chain a shortest way by which the program reaches it.",
      ca_run_refs},
-    {"info", CA_FOR_INFO, 1, false, false, "CORE", "state of the tracer: limits, memory, modules, coverage",
+    {"info", CA_FOR_INFO, 1, false, false, false, "CORE",
+     "state of the tracer: limits, memory, modules, coverage",
      "Describes the tracer's tables: version, state, limits, current and peak memory, the tracer's own "
      "memory, modules, operations in flight, coverage.",
      ca_run_info},
-    {"save", CA_FOR_SAVE, 1, true, false, "SOURCE FILE",
+    {"save", CA_FOR_SAVE, 1, true, true, false, "SOURCE... FILE",
      "write a snapshot file, readable without the program",
      "Writes what a process held to FILE (NAME.pb.gz), with all names in it: a profile in pprof's format, "
-     "which every command that takes a SOURCE reads, on any machine.",
+     "which every command that takes a SOURCE reads, on any machine. Several sources become one file, which "
+     "must "
+     "not be there yet.",
      ca_run_save},
 };
 
@@ -107,6 +115,12 @@ static void message_write(const struct ca_output *output, const char *message)
     ca_text_deinit(&text);
 }
 
+void ca_message_print_error(const struct ca_output *output, struct ca_error *error)
+{
+    message_write(output, ca_error_message(error));
+    ca_error_destroy(error);
+}
+
 void ca_message_print(const struct ca_output *output, const char *format, ...)
 {
     char *message;
@@ -153,9 +167,8 @@ static void general_help(const struct ca_output *output)
         ca_text_printf(&text, "  %-14s %s\n", command->name, command->summary);
     }
     ca_text_printf(&text, "  %-14s %s\n", "help [COMMAND]", "this, or all about one command");
-    ca_text_add(&text,
-                "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As handler of core\n"
-                "files: --kernel-pipe, see coreanalyze(1).\n");
+    ca_text_add(&text, "\nOptions: coreanalyze COMMAND --help, coreanalyze --version. As handler of core\n"
+                       "files: --kernel-pipe, see coreanalyze(1).\n");
     ca_text_printf(&text, "%s\n", exit_codes);
     write_text(output, &text);
 }
@@ -259,10 +272,27 @@ static bool operands_check(const struct command *command, const struct ca_option
     return ca_fail(ret_error, CA_USAGE, "unexpected operand '%s'", operands[wanted]);
 }
 
+/* How many SOURCEs there are: those that the command reads and the caller has not given, and of one that adds
+ * them up all that the command line names. */
+static bool sources_count(struct ca_run *run, const struct command *command, size_t given,
+                          struct ca_error **ret_error)
+{
+    const struct ca_options *options = &run->options;
+    size_t others = command->writes + command->asks;
+    size_t named = options->operands.count > others ? options->operands.count - others : 0;
+    run->source_count = command->sources - given;
+    if (command->many && given == 0 && named + options->pid_count > command->sources) {
+        run->source_count = named + options->pid_count;
+    }
+    return options->pid_count <= run->source_count ||
+           ca_fail(ret_error, CA_USAGE, "--pid: %zu processes, where %zu %s read", options->pid_count,
+                   run->source_count, run->source_count == 1 ? "source is" : "sources are");
+}
+
 /* In GDB the process is the one that GDB has. */
 static bool pid_check(const struct ca_options *options, size_t given, struct ca_error **ret_error)
 {
-    return !options->pid || !given ||
+    return !options->pid_count || !given ||
            ca_fail(ret_error, CA_USAGE, "--pid: the process is the one that is debugged");
 }
 
@@ -277,22 +307,34 @@ static bool sysroot_check(const struct ca_options *options, struct ca_error **re
     return ca_fail(ret_error, CA_USAGE, "--sysroot: there is no directory %s", options->sysroot);
 }
 
-/* `count` in all: the operands, and the process of --pid as the last. */
-static bool targets_open(struct ca_run *run, const struct command *command, size_t count,
-                         struct ca_error **ret_error)
+struct ca_target *ca_run_open(const struct ca_run *run, size_t number, struct ca_error **ret_error)
 {
     const struct ca_options *options = &run->options;
-    bool memory = (command->bit & (CA_FOR_BLOCK | CA_FOR_LEAKS | CA_FOR_REFS)) || options->by == CA_KEY_TYPE;
+    bool memory = run->needs_memory || options->by == CA_KEY_TYPE;
     struct ca_symbol_options symbols = symbols_merge(options, &(struct ca_symbol_options){0});
-    for (size_t i = 0; i < count; i++) {
-        bool process = options->pid && i + 1 == count;
-        run->targets[i] = process ? ca_target_open_process(options->pid, &symbols, ret_error)
-                                  : ca_target_open(options->operands.items[i], &symbols, ret_error);
+    size_t named = run->source_count - options->pid_count;
+    struct ca_target *target =
+        number < named ? ca_target_open(options->operands.items[number], &symbols, ret_error)
+                       : ca_target_open_process(options->pids[number - named], &symbols, ret_error);
+    if (target && memory) {
+        ca_target_want_memory(target);
+    }
+    return target;
+}
+
+/* As many as the command reads, or the sum of more; by source one is a sum as well. */
+static bool targets_open(struct ca_run *run, const struct command *command, struct ca_error **ret_error)
+{
+    if (command->many && run->source_count > 0 &&
+        (run->source_count > command->sources || run->options.by == CA_KEY_SOURCE)) {
+        bool blocks = command->writes || run->options.format == CA_FORMAT_PPROF;
+        run->targets[0] = ca_run_open_sum(run, blocks, ret_error);
+        return run->targets[0] != NULL;
+    }
+    for (size_t i = 0; i < run->source_count; i++) {
+        run->targets[i] = ca_run_open(run, i, ret_error);
         if (!run->targets[i]) {
             return false;
-        }
-        if (memory) {
-            ca_target_want_memory(run->targets[i]);
         }
     }
     return true;
@@ -322,6 +364,17 @@ static bool output_check(const struct ca_run *run, const struct command *command
         }
     }
     return true;
+}
+
+/* The last of `save *.pb.gz` is a source that was meant, not a file to be replaced. */
+static bool new_file_check(const struct ca_run *run, const struct command *command,
+                           struct ca_error **ret_error)
+{
+    struct stat status;
+    return !command->writes || run->source_count <= command->sources ||
+           stat(run->options.output, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0 ||
+           ca_fail(ret_error, CA_USAGE, "%s is there already; several sources are saved to a new file only",
+                   run->options.output);
 }
 
 static bool run_opened(struct ca_run *run, const struct command *command, struct ca_error **ret_error)
@@ -382,14 +435,15 @@ static bool run_given(struct ca_run *run, const struct command *command, const s
 }
 
 static bool run_parsed(struct ca_run *run, const struct command *command, const struct given *given,
-                       size_t to_open, struct ca_error **ret_error)
+                       struct ca_error **ret_error)
 {
     run->color = color_wanted(&run->options, run->output);
-    if (!targets_open(run, command, to_open, ret_error)) {
+    run->needs_memory = command->bit & (CA_FOR_BLOCK | CA_FOR_LEAKS | CA_FOR_REFS);
+    if (!new_file_check(run, command, ret_error) || !targets_open(run, command, ret_error)) {
         return false;
     }
     for (size_t i = 0; i < given->count; i++) {
-        run->targets[to_open + i] = given->targets[i];
+        run->targets[run->source_count + i] = given->targets[i];
     }
     return run_given(run, command, given, 0, ret_error);
 }
@@ -426,27 +480,28 @@ static enum ca_status command_run(const struct command *command, const struct gi
     }
     struct ca_run run = {.command = command->name, .output = output};
     struct ca_error *error = NULL;
-    size_t to_open = command->sources - given->count;
     bool done = false;
     bool parsed = ca_options_parse(&run.options, command->bit, argc, argv, &error);
     if (parsed && run.options.help) {
         command_help(command, output);
         done = true;
     } else {
-        size_t named = to_open - (run.options.pid && to_open ? 1 : 0);
         parsed = parsed && pid_check(&run.options, given->count, &error) &&
-                 sysroot_check(&run.options, &error) &&
-                 operands_check(command, &run.options, named + command->writes + command->asks, &error);
+                 sysroot_check(&run.options, &error) && sources_count(&run, command, given->count, &error);
+        size_t named = run.source_count - (parsed ? run.options.pid_count : 0);
+        parsed =
+            parsed && operands_check(command, &run.options, named + command->writes + command->asks, &error);
         if (parsed && command->writes) {
             run.options.output = run.options.operands.items[named];
         }
         parsed = parsed &&
                  (!command->asks || address_read(run.options.operands.items[named], &run.address, &error));
-        done = parsed && run_parsed(&run, command, given, to_open, &error);
+        done = parsed && run_parsed(&run, command, given, &error);
     }
-    for (size_t i = 0; i < to_open; i++) {
+    for (size_t i = 0; i < run.source_count && i < command->sources; i++) {
         ca_target_destroy(run.targets[i]);
     }
+    ca_problems_forget(&run);
     ca_options_deinit(&run.options);
     return done ? status_of(&run) : error_report(command, output, error, parsed);
 }

@@ -64,7 +64,7 @@ static bool stacks_compute(const struct ca_listing_owner *owner, struct ca_stati
     const struct ca_listing *listing = &owner->listing;
     struct ca_snapshot *snapshot = listing->statistics->snapshot;
     return listing->diff
-               ? ca_statistics_compare(snapshot, listing->weights, listing->weight_count, owner->old_snapshot,
+               ? ca_statistics_compare(snapshot, listing->weights, listing->weight_count, listing->old_snapshot,
                                        owner->old_weights, owner->old_weight_count, CA_KEY_TRACEBACK,
                                        CA_CUMULATIVE_OFF, ret_stacks, ret_error)
                : ca_statistics_compute(snapshot, listing->weights, listing->weight_count, CA_KEY_TRACEBACK,

@@ -11,14 +11,6 @@
 #include "problems.h"
 #include "selection.h"
 
-/* What a target gives for these options. */
-struct side {
-    struct ca_table *table;
-    struct ca_snapshot *snapshot;
-    struct ca_weight *weights;
-    size_t weight_count;
-};
-
 static bool types_add(struct ca_selection *selection, struct ca_target *target, struct ca_types **ret_types,
                       struct ca_error **ret_error)
 {
@@ -30,10 +22,11 @@ static bool types_add(struct ca_selection *selection, struct ca_target *target, 
     return *ret_types;
 }
 
-/* On an error nothing is owned. */
-static bool side_read(struct side *side, const struct ca_options *options, struct ca_target *target,
-                      struct ca_error **ret_error)
+bool ca_side_read(struct ca_side *side, const struct ca_run *run, struct ca_target *target,
+                  struct ca_error **ret_error)
 {
+    const struct ca_options *options = &run->options;
+    bool by_type = options->by == CA_KEY_TYPE && !run->is_sum; /* a sum has them as labels */
     side->table = ca_target_table(target, ret_error);
     if (!side->table) {
         return false;
@@ -45,15 +38,14 @@ static bool side_read(struct side *side, const struct ca_options *options, struc
     }
     struct ca_types *types = NULL;
     struct ca_selection *selection = ca_selection_create(options, side->table, side->snapshot, ret_error);
-    bool done = selection &&
-                (options->by != CA_KEY_TYPE || types_add(selection, target, &types, ret_error)) &&
+    bool done = selection && (!by_type || types_add(selection, target, &types, ret_error)) &&
                 ca_selection_weights(selection, &side->weights, &side->weight_count, ret_error);
     ca_selection_destroy(selection);
     ca_types_destroy(types);
     return done;
 }
 
-static void sum_weights(const struct side *side, unsigned __int128 *ret_size, unsigned __int128 *ret_count)
+static void sum_weights(const struct ca_side *side, unsigned __int128 *ret_size, unsigned __int128 *ret_count)
 {
     *ret_size = 0;
     *ret_count = 0;
@@ -76,7 +68,7 @@ static struct ca_sum sum_others(const struct ca_statistics *statistics, size_t s
     return sum;
 }
 
-static void listing_fill(struct ca_listing *listing, const struct ca_run *run, const struct side *side)
+static void listing_fill(struct ca_listing *listing, const struct ca_run *run, const struct ca_side *side)
 {
     const struct ca_options *options = &run->options;
     uint64_t limit = options->limit.value;
@@ -115,8 +107,8 @@ bool ca_listing_init(struct ca_listing_owner *owner, struct ca_run *run, struct 
                      struct ca_error **ret_error)
 {
     *owner = (struct ca_listing_owner){0};
-    struct side side = {0};
-    if (!options_check(&run->options, ret_error) || !side_read(&side, &run->options, target, ret_error)) {
+    struct ca_side side = {0};
+    if (!options_check(&run->options, ret_error) || !ca_side_read(&side, run, target, ret_error)) {
         return false;
     }
     owner->weights = side.weights;
@@ -133,15 +125,14 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
                           struct ca_target *new_target, struct ca_error **ret_error)
 {
     *owner = (struct ca_listing_owner){0};
-    struct side old_side = {0}, new_side = {0};
+    struct ca_side old_side = {0}, new_side = {0};
     if (!options_check(&run->options, ret_error) ||
-        !side_read(&old_side, &run->options, old_target, ret_error)) {
+        !ca_side_read(&old_side, run, old_target, ret_error)) {
         return false;
     }
     owner->old_weights = old_side.weights;
     owner->old_weight_count = old_side.weight_count;
-    owner->old_snapshot = old_side.snapshot;
-    if (!side_read(&new_side, &run->options, new_target, ret_error)) {
+    if (!ca_side_read(&new_side, run, new_target, ret_error)) {
         return false;
     }
     owner->weights = new_side.weights;
@@ -157,6 +148,7 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
     sum_weights(&old_side, &old_size, &old_count);
     listing->diff = true;
     listing->old_table = old_side.table;
+    listing->old_snapshot = old_side.snapshot;
     listing->total.size_diff = (__int128)(listing->total.size - old_size);
     listing->total.count_diff = (__int128)(listing->total.count - old_count);
     return true;
@@ -246,6 +238,5 @@ bool ca_listing_write(struct ca_listing_owner *owner, struct ca_run *run, struct
         printed.statistics = owner->stacks;
         printed.shown = owner->stacks->count;
     }
-    return ca_problems_print(run, &printed, ret_error) &&
-           (!listing->old_table || ca_problems_print_builds(run, &printed, ret_error));
+    return ca_problems_print(run, &printed, ret_error) && ca_problems_print_builds(run, &printed, ret_error);
 }

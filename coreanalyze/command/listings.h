@@ -4,13 +4,24 @@
 
 #include "run.h"
 
+/* What a target gives for the options of a run. */
+struct ca_side {
+    struct ca_table *table;       /* the target's */
+    struct ca_snapshot *snapshot; /* the target's */
+    struct ca_weight *weights;    /* caller frees with free() */
+    size_t weight_count;
+};
+
+/* On an error there is nothing to free. */
+bool ca_side_read(struct ca_side *side, const struct ca_run *run, struct ca_target *target,
+                  struct ca_error **ret_error);
+
 /* A listing with what it owns. */
 struct ca_listing_owner {
     struct ca_listing listing;
     struct ca_weight *weights;
     struct ca_weight *old_weights; /* diff only */
     size_t old_weight_count;
-    struct ca_snapshot *old_snapshot; /* borrowed */
     struct ca_statistics *stacks; /* by traceback, of --format html, where the listing is not; else NULL */
 };
 

@@ -153,6 +153,9 @@ static bool set_choice(struct ca_option_parse *parse, const struct ca_option_spe
 
 static bool set_by(struct ca_option_parse *parse, const struct ca_option_spec *spec, const char *argument)
 {
+    if (strcmp(argument, "source") == 0 && !(parse->command & (CA_FOR_TOP | CA_FOR_DIFF))) {
+        return ca_fail(&parse->error, CA_USAGE, "--by: it reads one source; top tells several apart");
+    }
     parse->options->has_by = true;
     return set_choice(parse, spec, argument);
 }
@@ -270,7 +273,14 @@ static bool set_pid(struct ca_option_parse *parse, const struct ca_option_spec *
     if (!number_read(argument, &end, &value) || *end || value > INT32_MAX || value == 0) {
         return bad_value(parse, spec, argument, "a process id");
     }
-    *(uint32_t *)field_of(parse, spec) = (uint32_t)value;
+    struct ca_options *options = parse->options;
+    uint32_t *pids = realloc(options->pids, (options->pid_count + 1) * sizeof *pids);
+    if (!pids) {
+        return ca_fail_memory(&parse->error);
+    }
+    pids[options->pid_count] = (uint32_t)value;
+    options->pids = pids;
+    options->pid_count++;
     return true;
 }
 
@@ -300,14 +310,14 @@ static const char *const roots_words[] = {[CA_ROOTS_ALL] = "all", [CA_ROOTS_LSAN
 
 const struct ca_option_spec ca_option_table[] = {
     {.commands = FOR_ALL, .text = "What is read:"},
-    {"pid", 'p', "PID", FOR_ALL, set_pid, FIELD(pid), NULL,
-     "A running process in the place of the last SOURCE: it stands still while its tables are copied, some "
+    {"pid", 'p', "PID", FOR_ALL, set_pid, 0, NULL,
+     "A running process in the place of the last SOURCE (repeatable where there are several): it stands still while its tables are copied, some "
      "milliseconds (block, refs, leaks and --by type: all memory that it may write to), and runs on"},
 
     {.commands = FOR_FRAMES, .text = "What is shown:"},
     {"by", 0, "KEY", FOR_STATISTICS, set_by, FIELD(by), ca_key_words,
-     "Group by lineno (default), filename, traceback, function, module, domain, thread or type (the C++ "
-     "class that a block begins with)"},
+     "Group by lineno (default), filename, traceback, function, module, domain, thread, type (the C++ "
+     "class that a block begins with) or, of several sources, source"},
     {"by", 0, "KEY", CA_FOR_LEAKS, set_by, FIELD(by), ca_key_words,
      "Group by traceback (default), lineno, filename, function, module, domain, thread or type"},
     {"chain", 0, NULL, CA_FOR_REFS, set_flag, FIELD(chain), NULL,
@@ -552,5 +562,6 @@ void ca_options_deinit(struct ca_options *options)
     free(options->source_map.items);
     free(options->filters);
     free(options->threads);
+    free(options->pids);
     *options = (struct ca_options){0};
 }

@@ -49,7 +49,8 @@ struct ca_list {
 struct ca_options {
     bool help;
     struct ca_list operands;
-    uint32_t pid; /* a process, in the place of the last SOURCE; 0 = none */
+    uint32_t *pids; /* processes, in the place of the last SOURCEs */
+    size_t pid_count;
 
     struct ca_number limit; /* -n; 0 = all */
     bool has_by;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../snapshot/location.h"
+
 void ca_build_id_format(char *buffer, const struct ca_module *module)
 {
     strcpy(buffer, "none");
@@ -116,6 +118,158 @@ static bool target_print(struct ca_run *run, struct ca_target *target, const str
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------------- builds */
+
+static const char *build_text(const struct ca_mapped *module)
+{
+    return module->build_id[0] ? module->build_id : "none";
+}
+
+/* The module of that path on the other side, where that side has only other builds of it; else NULL. */
+static const struct ca_mapped *other_build(const struct ca_mapped *modules, size_t count,
+                                           const struct ca_mapped *module)
+{
+    const struct ca_mapped *other = NULL;
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(modules[i].path, module->path) == 0) {
+            if (strcmp(modules[i].build_id, module->build_id) == 0) {
+                return NULL;
+            }
+            other = &modules[i];
+        }
+    }
+    return other;
+}
+
+static void print_difference_builds(struct ca_run *run, const struct ca_listing *listing,
+                                    const struct printed_set *set)
+{
+    size_t count, old_count;
+    const struct ca_mapped *modules = ca_snapshot_mapped(listing->statistics->snapshot, &count);
+    const struct ca_mapped *old_modules = ca_snapshot_mapped(listing->old_snapshot, &old_count);
+    for (size_t i = 1; i < count; i++) {
+        const struct ca_mapped *other =
+            printed_has(set, modules[i].path) ? other_build(old_modules, old_count, &modules[i]) : NULL;
+        if (other) {
+            ca_message_print(run->output,
+                             "%s: build-id %s in the old, %s in the new: equal addresses without names may "
+                             "be different code",
+                             modules[i].path, build_text(other), build_text(&modules[i]));
+        }
+    }
+}
+
+/* The first module of that path, if it is of another build; else NULL. *ret_more: of that path another build
+ * stands between them, so that this has been said. */
+static const struct ca_mapped *first_build(const struct ca_mapped *modules, size_t at, bool *ret_more)
+{
+    const struct ca_mapped *first = NULL;
+    *ret_more = false;
+    for (size_t i = 1; i < at; i++) {
+        if (strcmp(modules[i].path, modules[at].path) == 0) {
+            *ret_more = *ret_more || (first && strcmp(first->build_id, modules[i].build_id) != 0);
+            first = first ? first : &modules[i];
+        }
+    }
+    return first && strcmp(first->build_id, modules[at].build_id) != 0 ? first : NULL;
+}
+
+static void print_sum_builds(struct ca_run *run, const struct ca_listing *listing,
+                             const struct printed_set *set)
+{
+    size_t count;
+    const struct ca_mapped *modules = ca_snapshot_mapped(listing->statistics->snapshot, &count);
+    for (size_t i = 2; i < count; i++) {
+        bool more;
+        const struct ca_mapped *first =
+            printed_has(set, modules[i].path) ? first_build(modules, i, &more) : NULL;
+        if (first && !more) {
+            ca_message_print(run->output,
+                             "%s: build-ids %s and %s among the sources: equal addresses without names may "
+                             "be different code",
+                             modules[i].path, build_text(first), build_text(&modules[i]));
+        }
+    }
+}
+
+bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing,
+                              struct ca_error **ret_error)
+{
+    struct printed_set set;
+    if (!listing->old_snapshot && listing->table->coverage.sources < 2) {
+        return true;
+    }
+    if (!printed_collect(&set, listing, NULL, true, ret_error)) {
+        return false;
+    }
+    (listing->old_snapshot ? print_difference_builds : print_sum_builds)(run, listing, &set);
+    free(set.items);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------ sources of a sum
+ */
+
+struct ca_problem {
+    char *path; /* the module's */
+    char *message;
+};
+
+static bool problem_add(struct ca_run *run, const char *path, const char *message)
+{
+    for (size_t i = 0; i < run->problem_count; i++) {
+        if (strcmp(run->problems[i].message, message) == 0) {
+            return true;
+        }
+    }
+    struct ca_problem *problems = realloc(run->problems, (run->problem_count + 1) * sizeof *problems);
+    if (!problems) {
+        return false;
+    }
+    run->problems = problems;
+    struct ca_problem problem = {strdup(path), strdup(message)};
+    problems[run->problem_count++] = problem;
+    return problem.path && problem.message;
+}
+
+bool ca_problems_collect(struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)
+{
+    struct ca_symbolizer *symbolizer = ca_target_symbolizer(target, ret_error);
+    struct ca_table *table = symbolizer ? ca_target_table(target, ret_error) : NULL;
+    if (!table) {
+        return false;
+    }
+    for (uint32_t i = 1; i < table->module_count; i++) {
+        const char *problem = has_problem(symbolizer, i) ? ca_symbolizer_problem(symbolizer, i) : NULL;
+        if (problem && !problem_add(run, table->modules[i].path, problem)) {
+            return ca_fail_memory(ret_error);
+        }
+    }
+    return true;
+}
+
+void ca_problems_forget(struct ca_run *run)
+{
+    for (size_t i = 0; i < run->problem_count; i++) {
+        free(run->problems[i].path);
+        free(run->problems[i].message);
+    }
+    free(run->problems);
+    run->problems = NULL;
+    run->problem_count = 0;
+}
+
+/* set NULL = all. */
+static void collected_print(struct ca_run *run, const struct printed_set *set)
+{
+    for (size_t i = 0; i < run->problem_count; i++) {
+        if (!set || printed_has(set, run->problems[i].path)) {
+            ca_message_print(run->output, "%s", run->problems[i].message);
+            run->partial = true;
+        }
+    }
+}
+
 bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, struct ca_error **ret_error)
 {
     struct printed_set set;
@@ -126,58 +280,18 @@ bool ca_problems_print(struct ca_run *run, const struct ca_listing *listing, str
     for (size_t i = 0; i < 2 && done; i++) {
         done = !run->targets[i] || target_print(run, run->targets[i], &set, ret_error);
     }
+    if (done) {
+        collected_print(run, &set);
+    }
     free(set.items);
     return done;
 }
 
-static bool same_build(const struct ca_module *left, const struct ca_module *right)
-{
-    return left->build_id_length == right->build_id_length &&
-           memcmp(left->build_id, right->build_id, left->build_id_length) == 0;
-}
-
-/* The module of that path on the other side, where that side has only other builds of it; else NULL. */
-static const struct ca_module *other_build(const struct ca_table *table, const struct ca_module *module)
-{
-    const struct ca_module *other = NULL;
-    for (size_t i = 1; i < table->module_count; i++) {
-        const struct ca_module *candidate = &table->modules[i];
-        if (strcmp(candidate->path, module->path) == 0) {
-            if (same_build(candidate, module)) {
-                return NULL;
-            }
-            other = candidate;
-        }
-    }
-    return other;
-}
-
-bool ca_problems_print_builds(struct ca_run *run, const struct ca_listing *listing,
-                              struct ca_error **ret_error)
-{
-    struct printed_set set;
-    if (!printed_collect(&set, listing, NULL, true, ret_error)) {
-        return false;
-    }
-    for (size_t i = 1; i < listing->table->module_count; i++) {
-        const struct ca_module *module = &listing->table->modules[i];
-        const struct ca_module *other =
-            printed_has(&set, module->path) ? other_build(listing->old_table, module) : NULL;
-        if (other) {
-            char old_id[CA_BUILD_ID_TEXT], new_id[CA_BUILD_ID_TEXT];
-            ca_build_id_format(old_id, other);
-            ca_build_id_format(new_id, module);
-            ca_message_print(run->output,
-                             "%s: build-id %s in the old, %s in the new: equal addresses without names may "
-                             "be different code",
-                             module->path, old_id, new_id);
-        }
-    }
-    free(set.items);
-    return true;
-}
-
 bool ca_problems_print_all(struct ca_run *run, struct ca_target *target, struct ca_error **ret_error)
 {
-    return target_print(run, target, NULL, ret_error);
+    if (!target_print(run, target, NULL, ret_error)) {
+        return false;
+    }
+    collected_print(run, NULL);
+    return true;
 }

@@ -50,21 +50,52 @@ static const char *words_of_state(const struct ca_table *table)
     return has_failed(table) ? ", NOTHING TRACED: the tracer could not make its tables" : ", not tracing";
 }
 
+/* "3 sources, ", "3 of 4 sources, " where one could not be read. */
+static void add_sources(struct ca_text *text, const struct ca_coverage *coverage)
+{
+    if (coverage->sources) {
+        ca_text_printf(text, "%" PRIu64, coverage->sources);
+        if (coverage->unread) {
+            ca_text_printf(text, " of %" PRIu64, coverage->sources + coverage->unread);
+        }
+        ca_text_add(text, coverage->sources + coverage->unread == 1 ? " source, " : " sources, ");
+    }
+}
+
+static void add_sampling(struct ca_text *text, const struct ca_coverage *coverage)
+{
+    if (coverage->sources > coverage->sampled) {
+        ca_text_printf(text, ", of %" PRIu64 " source%s", coverage->sampled,
+                       coverage->sampled == 1 ? "" : "s");
+    } else {
+        ca_text_add(text, ",");
+    }
+    ca_text_add(text, " one sample per ");
+    if (coverage->least_sample_bytes && coverage->least_sample_bytes < coverage->sample_bytes) {
+        add_size(text, coverage->least_sample_bytes);
+        ca_text_add(text, " to ");
+    }
+    add_size(text, coverage->sample_bytes);
+}
+
 /* The tracer came later than the program did. */
 static void add_untraced_time(struct ca_text *text, const struct ca_table *table)
 {
     double seconds = (double)table->coverage.untraced_time / 1e9;
     bool is_tracing = !table->address || table->root.state == TM_STATE_TRACING;
     if (seconds > 0 && is_tracing) {
-        ca_text_printf(text, " since %.1f seconds after the process started; blocks from before are unknown", seconds);
+        ca_text_printf(text,
+                       " since %s%.1f seconds after the process started; blocks from before are unknown",
+                       table->coverage.sources > 1 ? "up to " : "", seconds);
     }
 }
 
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
-    ca_text_printf(text, "%s: %" PRIu64 " blocks, %" PRIu64 " dropped", what, coverage->blocks,
-                   coverage->dropped);
+    ca_text_printf(text, "%s: ", what);
+    add_sources(text, coverage);
+    ca_text_printf(text, "%" PRIu64 " blocks, %" PRIu64 " dropped", coverage->blocks, coverage->dropped);
     if (coverage->dropped) {
         ca_text_add(text, " (");
         add_size(text, coverage->dropped_size);
@@ -75,8 +106,7 @@ void ca_coverage_add_text(struct ca_text *text, const char *what, const struct c
         add_threads(text, table);
     }
     if (coverage->sample_bytes) {
-        ca_text_add(text, ", one sample per ");
-        add_size(text, coverage->sample_bytes);
+        add_sampling(text, coverage);
     } else {
         ca_text_add(text, coverage->dropped ? ", all others traced" : words_of_state(table));
     }
@@ -115,6 +145,11 @@ void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca
     ca_json_unsigned(json, "rejected", coverage->rejected);
     ca_json_boolean(json, "disagree", coverage->disagree);
     ca_json_unsigned(json, "sample_bytes", coverage->sample_bytes);
+    if (coverage->sources) {
+        ca_json_unsigned(json, "sources", coverage->sources);
+        ca_json_unsigned(json, "unread_sources", coverage->unread);
+        ca_json_unsigned(json, "sampled_sources", coverage->sampled);
+    }
     if (coverage->bypassed) {
         ca_json_boolean(json, "bypassed", true);
     }
@@ -128,5 +163,5 @@ bool ca_coverage_is_complete(const struct ca_table *table)
 {
     const struct ca_coverage *coverage = &table->coverage;
     return !coverage->truncated && !coverage->missing_bytes && !coverage->rejected && !coverage->disagree &&
-           !coverage->bypassed && !ambiguous(table) && !has_failed(table);
+           !coverage->bypassed && !coverage->unread && !ambiguous(table) && !has_failed(table);
 }

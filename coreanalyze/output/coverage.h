@@ -10,7 +10,8 @@
  * names whose it is: "coverage" or "coverage of OLD". */
 void ca_coverage_add_text(struct ca_text *text, const char *what, const struct ca_table *table);
 /* The member "coverage" or as `key` says:
- * {"blocks","dropped","dropped_size","in_flight","truncated","missing_bytes","rejected","sample_bytes"} */
+ * {"blocks","dropped","dropped_size","in_flight","truncated","missing_bytes","rejected","disagree","sample_bytes"}, of a sum also
+ * {"sources","unread_sources","sampled_sources"} */
 void ca_coverage_add_json(struct ca_json *json, const char *key, const struct ca_coverage *coverage);
 /* False where the exit code says that the answer is partial. */
 bool ca_coverage_is_complete(const struct ca_table *table);

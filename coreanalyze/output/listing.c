@@ -68,6 +68,9 @@ static void add_sum(const struct ca_listing *listing, struct ca_text *text, cons
 static void add_source_line(const struct ca_listing *listing, struct ca_text *text,
                             const struct ca_frame *frame)
 {
+    if (frame->lineno == 0) { /* the name may be a label, such as the path of a core */
+        return;
+    }
     const char *line =
         ca_linecache_line(ca_snapshot_string(listing->statistics->snapshot, frame->filename), frame->lineno);
     if (line[0]) {

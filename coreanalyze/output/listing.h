@@ -25,6 +25,7 @@ struct ca_listing {
     size_t weight_count;
     const struct ca_table *table;     /* the (new) one */
     const struct ca_table *old_table; /* diff only, else NULL */
+    struct ca_snapshot *old_snapshot; /* likewise */
     uint64_t asked;                   /* -n: what the heading says; 0 = all */
 
     /* Text only. */

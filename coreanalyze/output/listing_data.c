@@ -12,7 +12,8 @@
 const char *const ca_key_words[] = {
     [CA_KEY_LINENO] = "lineno",     [CA_KEY_FILENAME] = "filename", [CA_KEY_TRACEBACK] = "traceback",
     [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module",     [CA_KEY_DOMAIN] = "domain",
-    [CA_KEY_THREAD] = "thread",     [CA_KEY_TYPE] = "type",         [CA_KEY_TYPE + 1] = NULL,
+    [CA_KEY_THREAD] = "thread",     [CA_KEY_TYPE] = "type",         [CA_KEY_SOURCE] = "source",
+    [CA_KEY_SOURCE + 1] = NULL,
 };
 const char *const ca_value_words[] = {[CA_VALUE_LIVE] = "live",
                                       [CA_VALUE_PEAK] = "peak",

@@ -1,6 +1,7 @@
 /* decode.c: the messages of a profile, checked, as strings, frames, locations, tracebacks and samples. */
 #include "decode.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,6 @@ struct decoder {
     const Pprof__Profile *profile;
     uint32_t *strings; /* snapshot string id of each entry of the string table; UINT32_MAX = not added yet */
     struct id_map *mappings, *locations, *functions;
-    struct ca_index traceback_index;
     int value_index[CA_SAMPLE_TYPES]; /* where our values stand in a sample, -1 = nowhere */
     bool ours;
     bool has_history; /* a sample without `bytes` was there */
@@ -281,68 +281,6 @@ static bool decode_locations(struct decoder *decoder)
 /* ------------------------------------------------------------------------------------------------------
  * samples */
 
-struct traceback_key {
-    const uint32_t *locations;
-    uint32_t count, total;
-};
-
-static uint32_t key_hash(const struct traceback_key *key)
-{
-    return ca_hash_combine(ca_hash_bytes(key->locations, key->count * sizeof *key->locations), key->total);
-}
-
-static struct traceback_key key_of(const struct ca_loaded *loaded, uint32_t element)
-{
-    const struct ca_loaded_traceback *traceback = &loaded->tracebacks[element];
-    return (struct traceback_key){loaded->traceback_locations + traceback->first, traceback->count,
-                                  traceback->total};
-}
-
-static bool traceback_equal(const void *array, uint32_t element, const void *key)
-{
-    struct traceback_key left = key_of(array, element);
-    const struct traceback_key *right = key;
-    return left.count == right->count && left.total == right->total &&
-           memcmp(left.locations, right->locations, left.count * sizeof *left.locations) == 0;
-}
-
-static uint32_t traceback_hash(const void *array, uint32_t element)
-{
-    struct traceback_key key = key_of(array, element);
-    return key_hash(&key);
-}
-
-static const struct ca_index_type traceback_type = {traceback_equal, traceback_hash};
-
-/* The traceback of the locations that were just added behind the known ones; they are taken back when it is
- * known already. UINT32_MAX when out of memory. */
-static uint32_t add_traceback(struct decoder *decoder, size_t count, uint32_t total)
-{
-    struct ca_loaded *loaded = decoder->loaded;
-    size_t first = loaded->traceback_location_count - count;
-    /* No file need have a location; an array without elements is compared and hashed all the same. */
-    if (!CA_GROW(loaded->traceback_locations, loaded->traceback_locations_capacity, 1)) {
-        ca_fail_memory(decoder->ret_error);
-        return UINT32_MAX;
-    }
-    struct traceback_key key = {loaded->traceback_locations + first, (uint32_t)count, total};
-    uint32_t hash = key_hash(&key);
-    uint32_t found = ca_index_find(&decoder->traceback_index, &traceback_type, loaded, &key, hash);
-    if (found != CA_INDEX_NONE) {
-        loaded->traceback_location_count = first;
-        return found;
-    }
-    if (!CA_GROW(loaded->tracebacks, loaded->tracebacks_capacity, loaded->traceback_count + 1) ||
-        !ca_index_reserve(&decoder->traceback_index, &traceback_type, loaded)) {
-        ca_fail_memory(decoder->ret_error);
-        return UINT32_MAX;
-    }
-    found = (uint32_t)loaded->traceback_count++;
-    loaded->tracebacks[found] = (struct ca_loaded_traceback){first, (uint32_t)count, total};
-    ca_index_insert(&decoder->traceback_index, found, hash);
-    return found;
-}
-
 static bool number_label(struct decoder *decoder, size_t at, const Pprof__Label *label, uint32_t *ret_number)
 {
     if (label->num < 0 || label->num > UINT32_MAX) {
@@ -369,12 +307,16 @@ static bool decode_labels(struct decoder *decoder, size_t at, struct ca_loaded_s
             valid = number_label(decoder, at, label, &sample->thread);
         } else if (entry_is(decoder, label->key, CA_LABEL_TOTAL)) {
             valid = number_label(decoder, at, label, ret_total);
+        } else if (decoder->ours && entry_is(decoder, label->key, CA_LABEL_SOURCE)) {
+            sample->label = add_entry(decoder, label->str);
+            valid = sample->label != UINT32_MAX;
         }
         if (!valid) {
             return false;
         }
     }
     decoder->loaded->has_threads = decoder->loaded->has_threads || sample->thread != 0;
+    decoder->loaded->has_labels = decoder->loaded->has_labels || sample->label != 0;
     return true;
 }
 
@@ -425,11 +367,9 @@ static bool decode_sample(struct decoder *decoder, size_t at)
         loaded->traceback_locations[loaded->traceback_location_count++] = (uint32_t)location;
     }
     decoder->has_history = decoder->has_history || !sample.has_bytes;
-    sample.traceback = add_traceback(decoder, from->n_location_id, total);
-    if (sample.traceback == UINT32_MAX) {
-        return false;
-    }
-    if (!CA_GROW(loaded->samples, loaded->samples_capacity, loaded->sample_count + 1)) {
+    sample.traceback = ca_loaded_add_traceback(loaded, from->n_location_id, total);
+    if (sample.traceback == UINT32_MAX ||
+        !CA_GROW(loaded->samples, loaded->samples_capacity, loaded->sample_count + 1)) {
         return ca_fail_memory(decoder->ret_error);
     }
     loaded->samples[loaded->sample_count++] = sample;
@@ -475,6 +415,14 @@ static bool choose_values(struct decoder *decoder)
     return true;
 }
 
+static void read_number(const char *line, const char *name, uint64_t *ret_number)
+{
+    const char *found = strstr(line, name);
+    if (found) {
+        sscanf(found + strlen(name), "%" SCNu64, ret_number);
+    }
+}
+
 static void decode_comment(struct decoder *decoder, int64_t string)
 {
     char line[1024];
@@ -492,10 +440,11 @@ static void decode_comment(struct decoder *decoder, int64_t string)
            " sample_bytes=%" SCNu64 " rejected=%" SCNu64 " missing_bytes=%" SCNu64 " truncated=%d",
            &coverage->blocks, &coverage->dropped, &coverage->dropped_size, &coverage->in_flight,
            &coverage->sample_bytes, &coverage->rejected, &coverage->missing_bytes, &truncated);
-    const char *untraced_time = strstr(line, " untraced_time=");
-    if (untraced_time) {
-        sscanf(untraced_time, " untraced_time=%" SCNu64, &coverage->untraced_time);
-    }
+    read_number(line, " untraced_time=", &coverage->untraced_time);
+    read_number(line, " sources=", &coverage->sources);
+    read_number(line, " unread=", &coverage->unread);
+    read_number(line, " sampled=", &coverage->sampled);
+    read_number(line, " least_sample_bytes=", &coverage->least_sample_bytes);
     coverage->bypassed = coverage->bypassed || strstr(line, " bypassed=1");
     disagree = strstr(line, " disagree=1") != NULL;
     coverage->truncated = coverage->truncated || truncated != 0;
@@ -579,7 +528,11 @@ bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, c
         return ca_fail(ret_error, CA_NOTHING, "%s: is a compressed core file, a snapshot file expected",
                        loaded->path);
     }
+    errno = 0;
     Pprof__Profile *profile = pprof__profile__unpack(NULL, size, bytes);
+    if (!profile && errno == ENOMEM) {
+        return ca_fail_memory(ret_error);
+    }
     if (!profile) {
         return ca_fail(
             ret_error, CA_NOTHING,
@@ -593,30 +546,6 @@ bool ca_profile_decode(struct ca_snapshot *snapshot, struct ca_loaded *loaded, c
     free(decoder.mappings);
     free(decoder.locations);
     free(decoder.functions);
-    ca_index_deinit(&decoder.traceback_index);
     pprof__profile__free_unpacked(profile, NULL);
     return done;
-}
-
-void ca_loaded_destroy(struct ca_loaded *loaded)
-{
-    if (!loaded) {
-        return;
-    }
-    for (size_t i = 1; i < loaded->mapped_count; i++) {
-        free((char *)(uintptr_t)loaded->mapped[i].path);
-        free((char *)(uintptr_t)loaded->mapped[i].build_id);
-    }
-    for (size_t i = 0; i < loaded->skip_count; i++) {
-        free(loaded->skip[i]);
-    }
-    free(loaded->skip);
-    free(loaded->path);
-    free(loaded->mapped);
-    free(loaded->locations);
-    free(loaded->location_frames);
-    free(loaded->tracebacks);
-    free(loaded->traceback_locations);
-    free(loaded->samples);
-    free(loaded);
 }

@@ -11,6 +11,7 @@
 #include "../snapshot/location.h"
 #include "../util/grow.h"
 #include "arena.h"
+#include "loaded.h"
 #include "profile.h"
 #include "profile.pb-c.h"
 #include "sample_types.h"
@@ -36,6 +37,8 @@ struct stack {
     uint32_t total; /* CA_TOTAL_UNKNOWN = not known */
 };
 
+enum { LABELS_MAX = 5 }; /* of one sample */
+
 struct encoder {
     struct ca_snapshot *snapshot;
     const struct ca_profile_choice *choice; /* NULL = all */
@@ -54,9 +57,11 @@ struct encoder {
     struct ca_index stack_index;
     uint32_t *stack_of; /* traceback id -> number of its stack + 1 */
     size_t stack_of_capacity;
-    int64_t label_bytes, label_domain, label_thread, label_total, unit_bytes;
-    bool plain;  /* not compressed */
-    bool failed; /* out of memory */
+    Pprof__Label *last_labels[LABELS_MAX]; /* by their place in the sample */
+    int64_t label_bytes, label_domain, label_thread, label_total, label_source, unit_bytes;
+    bool labelled; /* the traces have labels: their sources */
+    bool plain;    /* not compressed */
+    bool failed;   /* out of memory */
 };
 
 static bool list_add(struct encoder *encoder, struct list *list, void *item)
@@ -253,20 +258,42 @@ static int64_t clamp(unsigned __int128 number)
     return number > INT64_MAX ? INT64_MAX : (int64_t)number;
 }
 
+/* A sample's next label. Neighbours have most of theirs in common: what the sample before has is shared. */
+static bool add_label_text(struct encoder *encoder, Pprof__Sample *sample, int64_t key, uint64_t number,
+                           int64_t unit, int64_t string)
+{
+    Pprof__Label **last = &encoder->last_labels[sample->n_label];
+    if (!*last || (*last)->key != key || (*last)->num != (int64_t)number || (*last)->str != string) {
+        Pprof__Label *label = ca_arena_add(&encoder->arena, sizeof *label);
+        if (!label) {
+            encoder->failed = true;
+            return false;
+        }
+        pprof__label__init(label);
+        label->key = key;
+        label->num = (int64_t)number;
+        label->num_unit = unit;
+        label->str = string;
+        *last = label;
+    }
+    sample->label[sample->n_label++] = *last;
+    return true;
+}
+
 static bool add_label(struct encoder *encoder, Pprof__Sample *sample, int64_t key, uint64_t number,
                       int64_t unit)
 {
-    Pprof__Label *label = ca_arena_add(&encoder->arena, sizeof *label);
-    if (!label) {
-        encoder->failed = true;
-        return false;
+    return add_label_text(encoder, sample, key, number, unit, 0);
+}
+
+/* label: a string id of the snapshot; 0 = nothing is added. */
+static bool add_source(struct encoder *encoder, Pprof__Sample *sample, uint32_t label)
+{
+    if (label == 0) {
+        return true;
     }
-    pprof__label__init(label);
-    label->key = key;
-    label->num = (int64_t)number;
-    label->num_unit = unit;
-    sample->label[sample->n_label++] = label;
-    return true;
+    int64_t string = snapshot_string(encoder, label);
+    return !encoder->failed && add_label_text(encoder, sample, encoder->label_source, 0, 0, string);
 }
 
 static bool stack_equal(const void *array, uint32_t element, const void *key)
@@ -355,7 +382,7 @@ static Pprof__Sample *add_sample(struct encoder *encoder, uint32_t number)
     const struct stack *stack = &encoder->stacks[number];
     Pprof__Sample *sample = ca_arena_add(&encoder->arena, sizeof *sample);
     int64_t *values = ca_arena_add(&encoder->arena, CA_SAMPLE_TYPES * sizeof *values);
-    Pprof__Label **labels = ca_arena_add(&encoder->arena, 4 * sizeof(Pprof__Label *));
+    Pprof__Label **labels = ca_arena_add(&encoder->arena, LABELS_MAX * sizeof(Pprof__Label *));
     if (!sample || !values || !labels || !list_add(encoder, &encoder->samples, sample)) {
         encoder->failed = true;
         return NULL;
@@ -383,7 +410,8 @@ static bool encoder_keeps(const struct encoder *encoder, const struct ca_trace *
 /* Equal blocks of one stack: a sample. */
 struct equals {
     uint64_t size, count;
-    uint32_t stack, domain, thread;
+    uint32_t stack; /* of labelled traces the traceback, until all are there */
+    uint32_t domain, thread, label;
 };
 
 /* Samples to be, in the order in which their first blocks come. Neighbours are mostly equal, but not always:
@@ -399,13 +427,14 @@ static bool equals_equal(const void *array, uint32_t element, const void *key)
 {
     const struct equals *left = (const struct equals *)array + element, *right = key;
     return left->stack == right->stack && left->size == right->size && left->domain == right->domain &&
-           left->thread == right->thread;
+           left->thread == right->thread && left->label == right->label;
 }
 
 static uint32_t equals_key_hash(const struct equals *key)
 {
     uint32_t hash = ca_hash_combine((uint32_t)key->stack, key->size);
-    return ca_hash_combine(hash, (uint64_t)key->domain << 32 | key->thread);
+    hash = ca_hash_combine(hash, (uint64_t)key->domain << 32 | key->thread);
+    return key->label ? ca_hash_combine(hash, key->label) : hash;
 }
 
 static uint32_t equals_hash(const void *array, uint32_t element)
@@ -446,7 +475,7 @@ static bool equals_write(struct encoder *encoder, const struct equals *equals)
     if (equals->thread) {
         add_label(encoder, sample, encoder->label_thread, equals->thread, 0);
     }
-    return !encoder->failed;
+    return add_source(encoder, sample, equals->label) && !encoder->failed;
 }
 
 static bool list_equals(struct encoder *encoder, struct equals_list *list, struct ca_error **ret_error)
@@ -477,10 +506,92 @@ static bool list_equals(struct encoder *encoder, struct equals_list *list, struc
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * labelled traces */
+
+/* They stay what they are in a sum, so many of one kind: one by one they would need memory for the blocks of
+ * all its sources. */
+struct labelled {
+    struct encoder *encoder;
+    struct equals_list *list;
+    struct ca_error *error;
+};
+
+static bool labelled_visit(void *context, const struct ca_trace *trace, uint64_t count, uint32_t label)
+{
+    struct labelled *labelled = context;
+    bool keeps;
+    if (!encoder_keeps(labelled->encoder, trace, &keeps, &labelled->error)) {
+        return false;
+    }
+    struct equals key = {.size = trace->size,
+                         .stack = trace->traceback,
+                         .domain = trace->domain,
+                         .thread = trace->thread,
+                         .label = label};
+    return !keeps || equals_add(labelled->list, &key, count);
+}
+
+static int compare_labels(const struct ca_snapshot *snapshot, uint32_t left, uint32_t right)
+{
+    return left == right ? 0
+                         : strcmp(ca_snapshot_string(snapshot, left), ca_snapshot_string(snapshot, right));
+}
+
+/* The canonical order of traces, then by label; what is left is the order in which they were met. The
+ * tracebacks are resolved. */
+static int compare_labelled(const void *a, const void *b, void *context)
+{
+    const struct equals *left = a, *right = b;
+    const struct ca_snapshot *snapshot = context;
+    const struct ca_traceback_span *mine = &snapshot->tracebacks[left->stack];
+    const struct ca_traceback_span *other = &snapshot->tracebacks[right->stack];
+    int order = (left->domain > right->domain) - (left->domain < right->domain);
+    order = order || left->stack == right->stack
+                ? order
+                : ca_frames_compare(snapshot, snapshot->traceback_frames + mine->first, mine->count,
+                                    snapshot->traceback_frames + other->first, other->count);
+    order = order ? order
+                  : (mine->total_nframe > other->total_nframe) - (mine->total_nframe < other->total_nframe);
+    order = order ? order : (left->size > right->size) - (left->size < right->size);
+    order = order ? order : (left->thread > right->thread) - (left->thread < right->thread);
+    order = order ? order : compare_labels(snapshot, left->label, right->label);
+    return order ? order : (left->stack > right->stack) - (left->stack < right->stack);
+}
+
+static bool list_labelled(struct encoder *encoder, struct equals_list *list, struct ca_error **ret_error)
+{
+    struct labelled labelled = {.encoder = encoder, .list = list};
+    const struct ca_trace_visitor visitor = {labelled_visit, &labelled};
+    if (!ca_snapshot_each_trace(encoder->snapshot, &visitor, ret_error)) {
+        if (labelled.error) {
+            ca_error_destroy(*ret_error);
+            *ret_error = labelled.error;
+        }
+        return false;
+    }
+    size_t depth;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!ca_snapshot_traceback(encoder->snapshot, list->items[i].stack, SIZE_MAX, &depth, ret_error)) {
+            return false;
+        }
+    }
+    if (list->count) {
+        qsort_r(list->items, list->count, sizeof *list->items, compare_labelled, encoder->snapshot);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        list->items[i].stack = find_stack(encoder, list->items[i].stack, ret_error);
+        if (list->items[i].stack == UINT32_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
 {
     struct equals_list list = {.count = 0};
-    bool done = list_equals(encoder, &list, ret_error);
+    bool done = (encoder->labelled ? list_labelled : list_equals)(encoder, &list, ret_error);
     for (size_t i = 0; i < list.count && done; i++) {
         done = equals_write(encoder, &list.items[i]) || ca_fail_memory(ret_error);
     }
@@ -491,7 +602,7 @@ static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
 
 /* What a stack allocated since start, or held at the peak. */
 struct history {
-    uint32_t stack, domain;
+    uint32_t stack, domain, label;
     unsigned __int128 size[CA_VALUE_TOTAL + 1]; /* index = enum ca_value */
     uint64_t count[CA_VALUE_TOTAL + 1];
 };
@@ -520,7 +631,7 @@ static bool add_value(struct encoder *encoder, enum ca_value value, const struct
         return ca_fail_memory(ret_error);
     }
     struct history *history = &histories->items[histories->count++];
-    *history = (struct history){.stack = stack, .domain = weight->domain};
+    *history = (struct history){.stack = stack, .domain = weight->domain, .label = weight->label};
     history->size[value] = weight->size;
     history->count[value] = weight->count;
     return true;
@@ -552,22 +663,23 @@ static bool add_values(struct encoder *encoder, enum ca_value value, struct hist
 
 /* In the order in which a reader of the file meets the tracebacks: what is saved from a file is that file
  * again. */
-static int compare_histories(const void *a, const void *b)
+static int compare_histories(const void *a, const void *b, void *context)
 {
     const struct history *left = a, *right = b;
     int order = (left->stack > right->stack) - (left->stack < right->stack);
-    return order ? order : (left->domain > right->domain) - (left->domain < right->domain);
+    order = order ? order : (left->domain > right->domain) - (left->domain < right->domain);
+    return order ? order : compare_labels(context, left->label, right->label);
 }
 
 /* Makes one of those that are about the same. */
-static void merge_histories(struct histories *histories)
+static void merge_histories(struct histories *histories, struct ca_snapshot *snapshot)
 {
     size_t kept = 0;
-    qsort(histories->items, histories->count, sizeof *histories->items, compare_histories);
+    qsort_r(histories->items, histories->count, sizeof *histories->items, compare_histories, snapshot);
     for (size_t i = 0; i < histories->count; i++) {
         struct history *last = kept ? &histories->items[kept - 1] : NULL;
         const struct history *from = &histories->items[i];
-        if (!last || compare_histories(last, from) != 0) {
+        if (!last || compare_histories(last, from, snapshot) != 0) {
             histories->items[kept++] = *from;
             continue;
         }
@@ -589,7 +701,8 @@ static bool add_history_sample(struct encoder *encoder, const struct history *hi
     sample->value[CA_SAMPLE_TOTAL_SIZE] = clamp(history->size[CA_VALUE_TOTAL]);
     sample->value[CA_SAMPLE_PEAK_COUNT] = clamp(history->count[CA_VALUE_PEAK]);
     sample->value[CA_SAMPLE_PEAK_SIZE] = clamp(history->size[CA_VALUE_PEAK]);
-    return add_label(encoder, sample, encoder->label_domain, history->domain, 0);
+    return add_label(encoder, sample, encoder->label_domain, history->domain, 0) &&
+           add_source(encoder, sample, history->label);
 }
 
 /* One further sample per stack, without `bytes`: totals and peak. Left out where the snapshot keeps none. */
@@ -599,7 +712,7 @@ static bool add_history(struct encoder *encoder, struct ca_error **ret_error)
     bool done = add_values(encoder, CA_VALUE_TOTAL, &histories, ret_error) &&
                 add_values(encoder, CA_VALUE_PEAK, &histories, ret_error);
     if (done && histories.count) {
-        merge_histories(&histories);
+        merge_histories(&histories, encoder->snapshot);
     }
     for (size_t i = 0; i < histories.count && done; i++) {
         done = add_history_sample(encoder, &histories.items[i]) || ca_fail_memory(ret_error);
@@ -637,9 +750,16 @@ static void add_comments(struct encoder *encoder)
              "tm: coverage blocks=%" PRIu64 " dropped=%" PRIu64 " dropped_size=%" PRIu64 " in_flight=%" PRIu64
              " sample_bytes=%" PRIu64 " rejected=%" PRIu64 " missing_bytes=%" PRIu64 " truncated=%d%s",
              coverage->blocks, coverage->dropped, coverage->dropped_size, coverage->in_flight,
-             coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated, untraced);
+             coverage->sample_bytes, coverage->rejected, coverage->missing_bytes, coverage->truncated,
+             untraced);
     strcat(lines[2], coverage->disagree ? " disagree=1" : "");
     strcat(lines[2], coverage->bypassed ? " bypassed=1" : "");
+    if (coverage->sources) {
+        size_t size = strlen(lines[2]);
+        snprintf(lines[2] + size, sizeof lines[2] - size,
+                 " sources=%" PRIu64 " unread=%" PRIu64 " sampled=%" PRIu64 " least_sample_bytes=%" PRIu64,
+                 coverage->sources, coverage->unread, coverage->sampled, coverage->least_sample_bytes);
+    }
     Pprof__Profile *profile = &encoder->profile;
     profile->comment = ca_arena_add(&encoder->arena, 3 * sizeof *profile->comment);
     if (!profile->comment) {
@@ -668,6 +788,7 @@ static bool add_header(struct encoder *encoder)
     encoder->label_domain = add_text(encoder, CA_LABEL_DOMAIN);
     encoder->label_thread = add_text(encoder, CA_LABEL_THREAD);
     encoder->label_total = add_text(encoder, CA_LABEL_TOTAL);
+    encoder->label_source = encoder->labelled ? add_text(encoder, CA_LABEL_SOURCE) : 0;
     encoder->unit_bytes = add_text(encoder, "bytes");
     return profile->sample_type && !encoder->failed;
 }
@@ -762,7 +883,9 @@ static void encoder_deinit(struct encoder *encoder)
 static bool encode(struct ca_snapshot *snapshot, const struct ca_profile_choice *choice, bool plain,
                    struct ca_text *text, struct ca_error **ret_error)
 {
-    struct encoder encoder = {.snapshot = snapshot, .choice = choice, .plain = plain};
+    const struct ca_loaded *loaded = ca_loaded_of(snapshot);
+    struct encoder encoder = {
+        .snapshot = snapshot, .choice = choice, .labelled = loaded && loaded->has_labels, .plain = plain};
     pprof__profile__init(&encoder.profile);
     bool done = add_header(&encoder) && add_mappings(&encoder);
     if (!done) {

@@ -30,9 +30,13 @@ bool ca_profile_recognise(const void *bytes, size_t size)
 
 bool ca_profile_read(const char *path, struct ca_text *text, struct ca_error **ret_error)
 {
+    errno = 0;
     gzFile file = gzopen(path, "rb");
+    if (!file && (errno == 0 || errno == ENOMEM)) {
+        return ca_fail_memory(ret_error);
+    }
     if (!file) {
-        return ca_fail(ret_error, CA_NOTHING, "cannot open %s: %s", path, strerror(errno ? errno : ENOMEM));
+        return ca_fail(ret_error, CA_NOTHING, "cannot open %s: %s", path, strerror(errno));
     }
     char buffer[1 << 16];
     int got;
@@ -42,7 +46,7 @@ bool ca_profile_read(const char *path, struct ca_text *text, struct ca_error **r
     int status = Z_OK;
     const char *message = gzerror(file, &status);
     bool done = got == 0 && (status == Z_OK || status == Z_STREAM_END);
-    if (text->failed) {
+    if (text->failed || status == Z_MEM_ERROR) {
         ca_fail_memory(ret_error);
     } else if (!done) {
         ca_fail(ret_error, CA_NOTHING,
@@ -152,10 +156,10 @@ static bool visit_sample(const struct ca_loaded_sample *sample, const struct ca_
         .domain = sample->domain, .traceback = sample->traceback, .thread = sample->thread};
     trace.size = sample->has_bytes ? sample->bytes : sample->live_size / sample->live_count;
     uint64_t larger = sample->has_bytes ? 0 : sample->live_size % sample->live_count;
-    bool done = visitor->visit(visitor->context, &trace, sample->live_count - larger);
+    bool done = visitor->visit(visitor->context, &trace, sample->live_count - larger, sample->label);
     if (done && larger) {
         trace.size++;
-        done = visitor->visit(visitor->context, &trace, larger);
+        done = visitor->visit(visitor->context, &trace, larger, sample->label);
     }
     return done;
 }
@@ -172,8 +176,9 @@ static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visit
     return true;
 }
 
-static bool add_traces(void *context, const struct ca_trace *trace, uint64_t count)
+static bool add_traces(void *context, const struct ca_trace *trace, uint64_t count, uint32_t label)
 {
+    (void)label;
     bool done = true;
     for (uint64_t i = 0; i < count && done; i++) {
         done = ca_snapshot_add_trace(context, trace);
@@ -218,8 +223,10 @@ static bool weigh(struct ca_snapshot *snapshot, enum ca_value value, bool by_thr
     size_t count = 0;
     for (size_t i = 0; i < loaded->sample_count; i++) {
         const struct ca_loaded_sample *from = &loaded->samples[i];
-        struct ca_weight weight = {
-            .traceback = from->traceback, .domain = from->domain, .thread = by_thread ? from->thread : 0};
+        struct ca_weight weight = {.traceback = from->traceback,
+                                   .domain = from->domain,
+                                   .thread = by_thread ? from->thread : 0,
+                                   .label = from->label};
         if (value == CA_VALUE_LIVE) {
             weight.count = from->live_count;
             weight.size =
@@ -246,11 +253,17 @@ static const struct ca_resolver resolver = {
     .resolve = resolve,
     .read_traces = read_traces,
     .each_trace = each_trace,
+    .visits_always = true,
     .weigh = weigh,
     .destroy = destroy,
     .locate = locate,
     .mapped = mapped,
 };
+
+struct ca_loaded *ca_loaded_of(const struct ca_snapshot *snapshot)
+{
+    return snapshot->resolver == &resolver ? snapshot->resolver_data : NULL;
+}
 
 bool ca_profile_has_threads(const struct ca_snapshot *snapshot)
 {
@@ -269,12 +282,11 @@ static bool copy_skip(struct ca_loaded *loaded, const char *const *skip, size_t 
     return loaded->skip != NULL;
 }
 
-struct ca_snapshot *ca_profile_load_bytes(const char *name, const void *bytes, size_t size,
-                                          const char *const *skip, size_t skip_count, bool no_skip,
-                                          struct ca_error **ret_error)
+struct ca_snapshot *ca_loaded_create(const char *path, const char *const *skip, size_t skip_count,
+                                     bool no_skip, struct ca_loaded **ret_loaded, struct ca_error **ret_error)
 {
     struct ca_loaded *loaded = calloc(1, sizeof *loaded);
-    if (!loaded || !(loaded->path = strdup(name)) || !copy_skip(loaded, skip, skip_count)) {
+    if (!loaded || !(loaded->path = strdup(path)) || !copy_skip(loaded, skip, skip_count)) {
         ca_loaded_destroy(loaded);
         ca_fail_memory(ret_error);
         return NULL;
@@ -287,6 +299,19 @@ struct ca_snapshot *ca_profile_load_bytes(const char *name, const void *bytes, s
     loaded->no_skip = no_skip;
     snapshot->resolver = &resolver;
     snapshot->resolver_data = loaded;
+    *ret_loaded = loaded;
+    return snapshot;
+}
+
+struct ca_snapshot *ca_profile_load_bytes(const char *name, const void *bytes, size_t size,
+                                          const char *const *skip, size_t skip_count, bool no_skip,
+                                          struct ca_error **ret_error)
+{
+    struct ca_loaded *loaded;
+    struct ca_snapshot *snapshot = ca_loaded_create(name, skip, skip_count, no_skip, &loaded, ret_error);
+    if (!snapshot) {
+        return NULL;
+    }
     if (!ca_profile_decode(snapshot, loaded, bytes, size, ret_error)) {
         ca_snapshot_destroy(snapshot); /* destroys loaded too */
         return NULL;

@@ -26,6 +26,8 @@ extern const struct ca_sample_type ca_sample_types[CA_SAMPLE_TYPES];
 #define CA_LABEL_TOTAL                                                                                       \
     "total_nframe" /* frames of the uncut traceback, skipped ones counted; its absence: not known */
 
+#define CA_LABEL_SOURCE "source" /* in a sum of several sources: the name of the one; a string */
+
 /* The comment that tells our files from those of other tools. */
 #define CA_PROFILE_MARK "tm: snapshot 1"
 

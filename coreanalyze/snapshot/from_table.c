@@ -291,7 +291,7 @@ static bool visit_block(void *context, const struct ca_block *block)
     struct visit *visit = context;
     struct ca_trace trace = ca_trace_of_block(block);
     uint64_t count = ca_block_weight(visit->sample_bytes, block->size);
-    visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, count);
+    visit->failed = !visit->visitor->visit(visit->visitor->context, &trace, count, 0);
     return !visit->failed;
 }
 

@@ -6,11 +6,11 @@
 
 #include "../util/grow.h"
 
-/* What CPython calls them in its messages; the last five are ours. */
+/* What CPython calls them in its messages; the last six are ours. */
 static const char *const key_names[] = {
     [CA_KEY_LINENO] = "lineno",     [CA_KEY_FILENAME] = "filename", [CA_KEY_TRACEBACK] = "traceback",
     [CA_KEY_FUNCTION] = "function", [CA_KEY_MODULE] = "module",     [CA_KEY_DOMAIN] = "domain",
-    [CA_KEY_THREAD] = "thread",     [CA_KEY_TYPE] = "type",
+    [CA_KEY_THREAD] = "thread",     [CA_KEY_TYPE] = "type",         [CA_KEY_SOURCE] = "source",
 };
 
 bool ca_grouping_init(struct ca_grouping *grouping, struct ca_snapshot *snapshot, enum ca_key key,
@@ -211,12 +211,15 @@ static bool group_of_frame(struct ca_grouping *grouping, uint32_t frame, uint32_
 }
 
 /* What the weight is labelled with. */
-static bool group_of_type(struct ca_grouping *grouping, uint32_t label, uint32_t *ret_group,
-                          struct ca_error **ret_error)
+static bool group_of_own_label(struct ca_grouping *grouping, uint32_t label, uint32_t *ret_group,
+                               struct ca_error **ret_error)
 {
     if (label == 0) {
-        return ca_fail(ret_error, CA_USAGE,
-                       "types are known where the memory is: of a process or its core file");
+        return ca_fail(ret_error, CA_USAGE, "%s",
+                       grouping->key == CA_KEY_TYPE
+                           ? "types are known where the memory is: of a process or its core file"
+                           : "sources are told apart where top is given several of them, and in what save "
+                             "made of several");
     }
     uint32_t key = ca_snapshot_add_frame(grouping->snapshot, &(struct ca_frame){.filename = label});
     return (key != UINT32_MAX && group_find(grouping, &key, 1, false, ret_group)) ||
@@ -263,8 +266,8 @@ static bool group_of_weight(struct ca_grouping *grouping, const struct ca_weight
                               domain ? weight->domain : weight->thread, ret_group) ||
                ca_fail_memory(ret_error);
     }
-    if (grouping->key == CA_KEY_TYPE) {
-        return group_of_type(grouping, weight->label, ret_group, ret_error);
+    if (grouping->key == CA_KEY_TYPE || grouping->key == CA_KEY_SOURCE) {
+        return group_of_own_label(grouping, weight->label, ret_group, ret_error);
     }
     bool whole = grouping->key == CA_KEY_TRACEBACK;
     size_t count = 0;

@@ -27,6 +27,7 @@ struct ca_resolver {
     /* Visits what read_traces would add, in any order, without keeping it: `count` equal ones at a time. */
     bool (*each_trace)(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
                        struct ca_error **ret_error);
+    bool visits_always; /* each_trace is called after read_traces, too: the traces that this adds know no labels */
     /* As ca_snapshot_weights. */
     bool (*weigh)(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
                   struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);

@@ -22,12 +22,13 @@ struct ca_weight {
     uint32_t traceback;
     uint32_t domain;
     uint32_t thread;
-    uint32_t label; /* string id, for CA_KEY_TYPE; 0 = none */
+    uint32_t label; /* string id, for CA_KEY_TYPE and CA_KEY_SOURCE; 0 = none */
 };
 
-/* Something that looks at traces; false = out of memory. */
+/* Something that looks at traces, `count` equal ones at a time; false = out of memory. label: as in struct
+ * ca_weight. */
 struct ca_trace_visitor {
-    bool (*visit)(void *context, const struct ca_trace *trace, uint64_t count);
+    bool (*visit)(void *context, const struct ca_trace *trace, uint64_t count, uint32_t label);
     void *context;
 };
 
@@ -70,6 +71,9 @@ const struct ca_trace *ca_snapshot_traces(struct ca_snapshot *snapshot, size_t *
  * threads apart (needs detail, else an error with CA_USAGE). Caller frees with free(). */
 bool ca_snapshot_weights(struct ca_snapshot *snapshot, enum ca_value value, bool by_thread,
                          struct ca_weight **ret_weights, size_t *ret_count, struct ca_error **ret_error);
+/* Visits every trace in any order, without the traces being kept. */
+bool ca_snapshot_each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
+                            struct ca_error **ret_error);
 /* Gives a trace its label, a string id; false = out of memory, or an error that is the context's own. */
 struct ca_labeller {
     bool (*label)(void *context, const struct ca_trace *trace, uint32_t *ret_label);

@@ -86,7 +86,7 @@ struct choosing {
 
 /* Blocks come in the order of their addresses, so that neighbours have nothing in common, but a traceback
  * mostly has one domain and one thread: recent saves most look-ups in the index. */
-static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t count)
+static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t count, uint32_t label)
 {
     struct choosing *choosing = context;
     struct weights *weights = &choosing->weights;
@@ -95,7 +95,8 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
     }
     struct ca_weight key = {.traceback = trace->traceback,
                             .domain = trace->domain,
-                            .thread = choosing->by_thread ? trace->thread : 0};
+                            .thread = choosing->by_thread ? trace->thread : 0,
+                            .label = label};
     if (choosing->labeller && !choosing->labeller->label(choosing->labeller->context, trace, &key.label)) {
         return false;
     }
@@ -124,15 +125,15 @@ static bool choosing_visit(void *context, const struct ca_trace *trace, uint64_t
     return true;
 }
 
-static bool each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
-                       struct ca_error **ret_error)
+bool ca_snapshot_each_trace(struct ca_snapshot *snapshot, const struct ca_trace_visitor *visitor,
+                            struct ca_error **ret_error)
 {
-    if (snapshot->resolver != NULL && !snapshot->traces_read) {
+    if (snapshot->resolver != NULL && (!snapshot->traces_read || snapshot->resolver->visits_always)) {
         return snapshot->resolver->each_trace(snapshot, visitor, ret_error);
     }
     for (size_t i = 0; i < snapshot->trace_count; i++) {
         if (!visitor->visit(visitor->context, &snapshot->traces[i],
-                            ca_trace_weight(snapshot, &snapshot->traces[i]))) {
+                            ca_trace_weight(snapshot, &snapshot->traces[i]), 0)) {
             return ca_fail_memory(ret_error);
         }
     }
@@ -155,7 +156,7 @@ bool ca_snapshot_weights_where(struct ca_snapshot *snapshot, bool by_thread,
     } else {
         memset(weights->recent, 0xff, tracebacks * sizeof *weights->recent);
         const struct ca_trace_visitor visitor = {choosing_visit, &choosing};
-        done = each_trace(snapshot, &visitor, ret_error);
+        done = ca_snapshot_each_trace(snapshot, &visitor, ret_error);
     }
     ca_index_deinit(&weights->index);
     free(weights->recent);

@@ -63,6 +63,12 @@ struct ca_coverage {
     bool bypassed;          /* the program has a malloc of its own: what that does not hand on is unknown */
     bool truncated;         /* missing_bytes or a truncated source: totals are lower bounds */
     bool disagree;          /* records and counters contradict each other: sizes may be wrong */
+
+    /* Of a sum of several sources (profile/merge.h), 0 elsewhere. */
+    uint64_t sources;            /* that were added up */
+    uint64_t unread;             /* that could not be read: what they held is missing */
+    uint64_t sampled;            /* of the sources; sample_bytes is the largest of theirs then */
+    uint64_t least_sample_bytes; /* the smallest of theirs */
 };
 
 /* The counters of one stack, of all threads together. */

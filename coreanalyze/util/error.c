@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What every failed allocation of an error becomes; never freed. */
 static struct ca_error out_of_memory = {CA_NOTHING, NULL};
@@ -48,6 +49,11 @@ bool ca_fail_memory(struct ca_error **ret_error)
         *ret_error = &out_of_memory;
     }
     return false;
+}
+
+bool ca_error_is_passing(const struct ca_error *error)
+{
+    return error->message == NULL || strcmp(error->message, "interrupted") == 0;
 }
 
 const char *ca_error_message(const struct ca_error *error)

@@ -23,4 +23,7 @@ bool ca_fail(struct ca_error **ret_error, enum ca_status status, const char *for
     __attribute__((format(printf, 3, 4)));
 bool ca_fail_memory(struct ca_error **ret_error);
 
+/* Interrupted, or out of memory: it says nothing about the source, and may go otherwise the next time. */
+bool ca_error_is_passing(const struct ca_error *error);
+
 #endif

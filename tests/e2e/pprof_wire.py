@@ -89,9 +89,9 @@ def read(path):
     for one in map(fields, top.get(SAMPLE, [])):
         labels = {}
         for label in map(fields, one.get(3, [])):
-            assert text(label, 2) == b""
-            assert text(label, 1) not in labels
-            labels[text(label, 1).decode()] = (number(label, 3), text(label, 4).decode())
+            name = text(label, 1).decode()
+            assert name not in labels and (number(label, 2) != 0) == (name == "source")
+            labels[name] = text(label, 2).decode() if number(label, 2) else (number(label, 3), text(label, 4).decode())
         profile.samples.append({"locations": numbers(one, 1), "values": numbers(one, 2), "labels": labels})
     return profile
 

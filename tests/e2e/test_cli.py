@@ -87,13 +87,14 @@ def refused(arguments, message, status=EXIT_USAGE, **options):
 
 @pytest.mark.parametrize("arguments, message", [
     ([], "a core or snapshot file expected: coreanalyze SOURCE; see coreanalyze --help"),
-    (["top"], "top: a core or snapshot file expected: SOURCE; see coreanalyze top --help"),
+    (["top"], "top: a core or snapshot file expected: SOURCE...; see coreanalyze top --help"),
     (["info"], "info: a core file expected: CORE; see coreanalyze info --help"),
     (["leaks"], "leaks: a core file expected: CORE; see coreanalyze leaks --help"),
     (["refs", "a"], "refs: a core file and an address expected: CORE ADDRESS; see coreanalyze refs --help"),
-    (["save", "a"], "save: a core or snapshot file and a file to write expected: SOURCE FILE; see coreanalyze save --help"),
+    (["save", "a"], "save: a core or snapshot file and a file to write expected: SOURCE... FILE; see coreanalyze save --help"),
     (["diff", "a"], "diff: two core or snapshot files expected: OLD NEW; see coreanalyze diff --help"),
-    (["top", "a", "b"], "top: unexpected operand 'b'; see coreanalyze top --help"),
+    (["traces", "a", "b"], "traces: unexpected operand 'b'; see coreanalyze traces --help"),
+    (["diff", "--pid", "1", "--pid", "2", "--pid", "3"], "diff: --pid: 3 processes, where 2 sources are read; see coreanalyze diff --help"),
     (["diff", "a", "b", "c"], "diff: unexpected operand 'c'; see coreanalyze diff --help"),
     (["top", "--frobnicate", "a"], "top: unknown option '--frobnicate'; see coreanalyze top --help"),
     (["top", "a", "--by"], "top: option '--by' needs an argument: KEY; see coreanalyze top --help"),

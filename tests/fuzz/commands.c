@@ -101,6 +101,17 @@ void fuzz_commands(struct ca_target *target)
     }
 }
 
+void fuzz_sum(const char *path)
+{
+    const char *const lines[][9] = {
+        {"top", "--no-source", "-n", "0", "--by", "source", path, path, NULL},
+        {"top", "--no-source", "--by", "traceback", "--no-skip", path, path, NULL},
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        run(NULL, lines[i]);
+    }
+}
+
 const char *fuzz_file(const uint8_t *bytes, size_t size)
 {
     static char path[64];

@@ -12,6 +12,9 @@
  * on a terminal, ends with an undocumented status, or fails without a word. */
 void fuzz_commands(struct ca_target *target);
 
+/* Likewise, of the sum of the file with itself. */
+void fuzz_sum(const char *path);
+
 /* A file that holds these bytes: its path, good until the next call. Nothing reaches a disk. */
 const char *fuzz_file(const uint8_t *bytes, size_t size);
 

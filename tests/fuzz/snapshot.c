@@ -35,11 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     size_t wrapped_size = 0;
     uint8_t *wrapped = gzip ? NULL : wrap(bytes, size, &wrapped_size);
     struct ca_error *error = NULL;
-    struct ca_target *target =
-        ca_target_open(gzip ? fuzz_file(bytes, size) : fuzz_file(wrapped, wrapped_size), NULL, &error);
+    const char *path = gzip ? fuzz_file(bytes, size) : fuzz_file(wrapped, wrapped_size);
+    struct ca_target *target = ca_target_open(path, NULL, &error);
     if (target) {
         fuzz_commands(target);
         ca_target_destroy(target);
+        fuzz_sum(path);
     }
     ca_error_destroy(error);
     free(wrapped);

@@ -463,6 +463,10 @@ START_TEST(commands_on_files_fail)
         fail_each(run_command, false);
         command_set((const char *const[]){"traces", "--format", "csv", NULL}, saved);
         fail_each(run_command, false);
+        command_set((const char *const[]){"top", "-n0", "--by", "source", core, NULL}, saved);
+        fail_each(run_command, false);
+        command_set((const char *const[]){"top", "--format", "pprof", saved, core, NULL}, saved);
+        fail_each(run_command, false);
         command_set((const char *const[]){"diff", "--format", "speedscope", core, NULL}, saved);
         fail_each(run_command, false);
     }

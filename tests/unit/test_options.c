@@ -109,10 +109,11 @@ END_TEST
 
 START_TEST(group_keys)
 {
-    static const char *const words[] = {"lineno", "filename", "traceback", "function",
-                                        "module", "domain",   "thread",    "type"};
-    static const enum ca_key keys[] = {CA_KEY_LINENO, CA_KEY_FILENAME, CA_KEY_TRACEBACK, CA_KEY_FUNCTION,
-                                       CA_KEY_MODULE, CA_KEY_DOMAIN,   CA_KEY_THREAD,    CA_KEY_TYPE};
+    static const char *const words[] = {"lineno", "filename", "traceback", "function", "module",
+                                        "domain", "thread",   "type",      "source"};
+    static const enum ca_key keys[] = {CA_KEY_LINENO, CA_KEY_FILENAME, CA_KEY_TRACEBACK,
+                                       CA_KEY_FUNCTION, CA_KEY_MODULE,   CA_KEY_DOMAIN,
+                                       CA_KEY_THREAD,   CA_KEY_TYPE,     CA_KEY_SOURCE};
     PARSE("--by", words[_i]);
     ck_assert_int_eq(options.by, keys[_i]);
 }
@@ -325,7 +326,8 @@ START_TEST(mistakes)
     REFUSED("option '-n' needs an argument: N", "core", "-n");
     REFUSED("option '--no-source' takes no argument", "--no-source=yes");
     REFUSED("option '--in' is ambiguous", "--in", "x");
-    REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread, type",
+    REFUSED("--by: 'line' is none of lineno, filename, traceback, function, module, domain, thread, type, "
+            "source",
             "--by", "line");
     REFUSED("--format: 'xml' is none of text, json, csv, folded, pprof, speedscope, html", "--format", "xml");
     REFUSED("--color: 'yes' is none of auto, always, never", "--color", "yes");
@@ -413,7 +415,7 @@ int main(void)
     tcase_add_test(cases, order_does_not_matter_to_posix);
     tcase_add_test(cases, two_dashes_end_options);
     tcase_add_test(cases, gdb_writes_one_dash);
-    tcase_add_loop_test(cases, group_keys, 0, 8);
+    tcase_add_loop_test(cases, group_keys, 0, 9);
     tcase_add_test(cases, cumulative);
     tcase_add_test(cases, values);
     tcase_add_loop_test(cases, byte_sizes, 0, 6);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coreanalyze/profile/merge.h"
 #include "coreanalyze/profile/profile.h"
 #include "coreanalyze/snapshot/internal.h"
 #include "traces.h"
@@ -302,6 +303,127 @@ START_TEST(chosen_traces_are_added_up)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------ sums */
+
+static struct ca_merge *merge_create(bool labels)
+{
+    const struct ca_merge_shape shape = {
+        .tracebacks = true, .positions = true, .threads = true, .labels = labels};
+    struct ca_error *error = NULL;
+    struct ca_merge *merge = ca_merge_create(&shape, NULL, 0, true, &error);
+    ck_assert_ptr_nonnull(merge);
+    return merge;
+}
+
+static struct ca_snapshot *merge_end(struct ca_merge *merge)
+{
+    struct ca_error *error = NULL;
+    struct ca_snapshot *sum = ca_merge_finish(merge, &error);
+    ck_assert_ptr_nonnull(sum);
+    ca_merge_destroy(merge);
+    return sum;
+}
+
+static void merge_add(struct ca_merge *merge, const char *name, const struct test_trace *some, size_t count)
+{
+    struct ca_error *error = NULL;
+    struct ca_snapshot *snapshot = traces_snapshot(some, count);
+    ck_assert(ca_merge_add_blocks(merge, name, snapshot, NULL, &error));
+    ca_merge_add_coverage(merge, ca_snapshot_coverage(snapshot), ca_snapshot_limit(snapshot));
+    ca_snapshot_destroy(snapshot);
+}
+
+/* The traces of two snapshots, some of them in both, are those of one that has them all; _i: labelled. */
+START_TEST(a_sum_has_the_traces_of_all)
+{
+    struct ca_error *error = NULL;
+    struct ca_merge *merge = merge_create(_i);
+    merge_add(merge, "second", traces + 3, COUNT(traces) - 3);
+    merge_add(merge, "first", traces, 6);
+    struct ca_snapshot *sum = merge_end(merge), *all = traces_snapshot(traces, COUNT(traces));
+    for (size_t i = 3; i < 6; i++) { /* those that both have */
+        struct ca_trace again = all->traces[i];
+        ck_assert(ca_snapshot_add_trace(all, &again));
+    }
+    ck_assert(ca_snapshot_sort_traces(all, &error));
+    struct ca_text expected = describe(all), found = describe(sum);
+    ck_assert_str_eq(found.bytes, expected.bytes);
+    ck_assert_uint_eq(ca_snapshot_coverage(sum)->blocks, COUNT(traces) + 3);
+    ck_assert_uint_eq(ca_snapshot_coverage(sum)->sources, 2);
+
+    struct ca_text bytes = encode(sum);
+    struct ca_snapshot *loaded = load(&bytes, &error);
+    ck_assert_ptr_nonnull(loaded);
+    struct ca_text again = encode(loaded), after = describe(loaded);
+    ck_assert_str_eq(after.bytes, expected.bytes);
+    ck_assert_uint_eq(again.size, bytes.size);
+    ck_assert_mem_eq(again.bytes, bytes.bytes, bytes.size);
+    struct ca_text *texts[] = {&expected, &found, &bytes, &again, &after};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        ca_text_deinit(texts[i]);
+    }
+    ca_snapshot_destroy(all);
+    ca_snapshot_destroy(sum);
+    ca_snapshot_destroy(loaded);
+}
+END_TEST
+
+/* Groups of the sources' names, in the sum and in a file of it. */
+START_TEST(a_sum_knows_its_sources)
+{
+    struct ca_error *error = NULL;
+    struct ca_merge *merge = merge_create(true);
+    merge_add(merge, "b", traces, 3);
+    merge_add(merge, "a", traces + 3, 4);
+    merge_add(merge, "b", traces, 1);
+    struct ca_snapshot *sum = merge_end(merge);
+    traces_check(sum, NULL, CA_KEY_SOURCE, CA_CUMULATIVE_OFF, "b:0 40/4\na:0 19/4\n");
+    struct ca_text bytes = encode(sum);
+    struct ca_snapshot *loaded = load(&bytes, &error);
+    ck_assert_ptr_nonnull(loaded);
+    traces_check(loaded, NULL, CA_KEY_SOURCE, CA_CUMULATIVE_OFF, "b:0 40/4\na:0 19/4\n");
+    ca_text_deinit(&bytes);
+    ca_snapshot_destroy(sum);
+    ca_snapshot_destroy(loaded);
+}
+END_TEST
+
+/* What files claim may be more than 64 bits hold: nothing wraps around. */
+START_TEST(sums_do_not_overflow)
+{
+    struct ca_error *error = NULL;
+    struct ca_snapshot *snapshot = traces_snapshot(traces, 1);
+    struct ca_merge *merge = merge_create(false);
+    struct ca_weight weight = {
+        .size = UINT64_MAX, .count = UINT64_MAX, .traceback = snapshot->traces[0].traceback};
+    for (int i = 0; i < 3; i++) {
+        ck_assert(ca_merge_add_weights(merge, "x", snapshot, CA_VALUE_LIVE, &weight, 1, &error));
+    }
+    const struct ca_coverage coverage = {.blocks = UINT64_MAX, .dropped = 1};
+    ca_merge_add_coverage(merge, &coverage, 1);
+    ca_merge_add_coverage(merge, &coverage, 1);
+    weight.size++;
+    ck_assert(!ca_merge_add_weights(merge, "x", snapshot, CA_VALUE_LIVE, &weight, 1, &error));
+    ck_assert_ptr_nonnull(strstr(ca_error_message(error), "x holds blocks of more than 2^64 bytes"));
+    ca_error_destroy(error);
+    struct ca_snapshot *sum = merge_end(merge);
+    ck_assert_uint_eq(ca_snapshot_coverage(sum)->blocks, UINT64_MAX);
+    ck_assert_uint_eq(ca_snapshot_coverage(sum)->dropped, 2);
+    struct ca_weight *weights;
+    size_t count;
+    unsigned __int128 size = 0, blocks = 0;
+    ck_assert(ca_snapshot_weights(sum, CA_VALUE_LIVE, false, &weights, &count, &error));
+    for (size_t i = 0; i < count; i++) {
+        size += weights[i].size;
+        blocks += weights[i].count;
+    }
+    ck_assert(size == (unsigned __int128)UINT64_MAX * 3 && blocks == size);
+    free(weights);
+    ca_snapshot_destroy(sum);
+    ca_snapshot_destroy(snapshot);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("profile");
@@ -313,6 +435,9 @@ int main(void)
     tcase_add_test(cases, cut_after_every_byte);
     tcase_add_loop_test(cases, traces_are_ordered, 0, 4);
     tcase_add_loop_test(cases, chosen_traces_are_added_up, 0, 4);
+    tcase_add_loop_test(cases, a_sum_has_the_traces_of_all, 0, 2);
+    tcase_add_test(cases, a_sum_knows_its_sources);
+    tcase_add_test(cases, sums_do_not_overflow);
     suite_add_tcase(suite, cases);
 
     SRunner *runner = srunner_create(suite);
