@@ -268,6 +268,16 @@ soak: all ## SOAK=N (a million) requests of each kind to CPython's tracemalloc a
 check-root: ## try the README's two commands in a minimal Debian root (needs root and debootstrap)
 	@tests/minimal-root.sh
 
+.PHONY: deb
+deb: ## build the Debian packages into build/deb/ and have lintian look at them
+	@.ci/deps run build deb
+	@docs/packaging/build $(VERSION) '$(abspath $(BUILD))/deb'
+
+.PHONY: check-package
+check-package: all deb ## build them, test them, and try them in a minimal Debian root (root, debootstrap; else not tried)
+	@.ci/deps test
+	TM_BUILD='$(abspath $(BUILD))' TM_PACKAGES='$(abspath $(BUILD))/deb' $(PYTHON) -m pytest -q -rs tests/e2e/test_package.py
+
 .PHONY: demo
 demo: ## crash two programs and show who holds their memory
 	@.ci/deps run build
