@@ -278,6 +278,10 @@ check-package: all deb ## build them, test them, and try them in a minimal Debia
 	@.ci/deps test
 	TM_BUILD='$(abspath $(BUILD))' TM_PACKAGES='$(abspath $(BUILD))/deb' $(PYTHON) -m pytest -q -rs tests/e2e/test_package.py
 
+.PHONY: transcripts
+transcripts: all ## run the commands shown in README.md and docs/ again and put in what they print now
+	@docs/transcripts --build '$(abspath $(BUILD))'
+
 .PHONY: demo
 demo: ## crash two programs and show who holds their memory
 	@.ci/deps run build
