@@ -4,6 +4,8 @@
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Of libraries, below PREFIX: lib, or what the system has in its place (Debian: lib/x86_64-linux-gnu).
+LIBDIR ?= lib
 BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc
@@ -21,9 +23,12 @@ CFLAGS_ALL = -std=gnu17 $(OPT) $(WARN) -fvisibility=hidden -MMD -MP $(CFLAGS)
 # SANITIZER=address,undefined instruments the engine; the tracer runs inside other programs and never is.
 SAN_FLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 
+comma := ,
 OBJ := $(BUILD)/obj
 BIN := $(BUILD)/bin
-LIB := $(BUILD)/lib
+LIB := $(BUILD)/$(LIBDIR)
+# Where coreanalyze looks for its engine, besides the system's directories; empty = only there.
+RUNPATH ?= $$ORIGIN/../$(LIBDIR)
 
 ENGINE_LIBS := -ldw -lelf -lprotobuf-c -lz -liberty
 
@@ -36,11 +41,15 @@ PROTO_C := $(PROTO:%.proto=$(OBJ)/%.pb-c.c)
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 
 # What is installed, by path below PREFIX; the auto-load script apart, whose path holds PREFIX itself.
-PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
-DATA := lib/libtm.a include/tm.h lib/pkgconfig/tm.pc share/tm/gdb/tm-gdb.py \
-    $(patsubst gdb/tm/%,share/tm/python/tm/%,$(shell find gdb/tm -name '*.py')) \
-    $(patsubst docs/%.in,share/man/man1/%,$(wildcard docs/*.1.in))
-AUTO_LOAD = share/gdb/auto-load$(1)/lib/libtm.so-gdb.py
+PROGRAMS := bin/coreanalyze bin/tm-run $(LIBDIR)/libtm.so $(LIBDIR)/libcoreanalyze.so
+GDB_PACKAGE := $(shell find gdb/tm -name '*.py')
+API := $(shell sed -n 's/^TM_API([^,]*, \([a-z_]*\), .*)/tm_\1/p' tracer/tm.h)
+MAN := $(foreach n,1 3 7,$(patsubst docs/manual/%.in,share/man/man$(n)/%,$(wildcard docs/manual/*.$(n).in))) $(API:%=share/man/man3/%.3)
+DATA := $(LIBDIR)/libtm.a include/tm.h $(LIBDIR)/pkgconfig/tm.pc share/tm/gdb/tm-gdb.py \
+    $(patsubst gdb/tm/%,share/tm/python/tm/%,$(GDB_PACKAGE)) $(MAN) \
+    $(patsubst docs/manual/%.bash.in,share/bash-completion/completions/%,$(wildcard docs/manual/*.bash.in)) \
+    $(patsubst docs/schema/%,share/tm/schema/%,$(wildcard docs/schema/*.json))
+AUTO_LOAD = share/gdb/auto-load$(1)/$(LIBDIR)/libtm.so-gdb.py
 
 .PHONY: all
 all: $(addprefix $(BUILD)/,$(PROGRAMS) $(DATA) $(call AUTO_LOAD,$(abspath $(BUILD)))) ## build everything into build/
@@ -48,7 +57,7 @@ all: $(addprefix $(BUILD)/,$(PROGRAMS) $(DATA) $(call AUTO_LOAD,$(abspath $(BUIL
 # ---------------------------------------------------------------------------------------------------- compiling
 
 # Objects are made anew when compiler or flags change.
-FLAGS = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS)
+FLAGS = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) $(LIBDIR)
 $(OBJ)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,$(FLAGS))
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -58,6 +67,10 @@ FORCE:
 $(OBJ)/tracer/%.o: tracer/%.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fno-stack-protector -ftls-model=initial-exec -foptimize-sibling-calls -c -o $@ $<
+
+$(OBJ)/tracer/tm-run.o: tracer/tm-run.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -DTM_LIBDIR='"$(LIBDIR)"' $(CFLAGS_ALL) -fPIC -c -o $@ $<
 
 ENGINE_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN_FLAGS) -fPIC
 $(OBJ)/coreanalyze/%.o: coreanalyze/%.c $(OBJ)/flags | $(PROTO_C)
@@ -111,7 +124,7 @@ $(LIB)/libcoreanalyze.so: $(ENGINE_OBJ)
 
 $(BIN)/coreanalyze: $(COMMAND_SRC:%.c=$(OBJ)/%.o) $(LIB)/libcoreanalyze.so
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $(COMMAND_SRC:%.c=$(OBJ)/%.o) -L$(LIB) -lcoreanalyze -Wl,-rpath,'$$ORIGIN/../lib'
+	$(CC) $(OPT) $(SAN_FLAGS) $(LDFLAGS) -o $@ $(COMMAND_SRC:%.c=$(OBJ)/%.o) -L$(LIB) -lcoreanalyze $(RUNPATH:%=-Wl$(comma)-rpath$(comma)'%')
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
@@ -124,16 +137,34 @@ $(BUILD)/share/tm/gdb/%.py: gdb/%.py
 $(BUILD)/share/tm/python/tm/%.py: gdb/tm/%.py
 	install -D -m 644 $< $@
 
-$(BUILD)/share/man/man1/%.1: docs/%.1.in docs/man-page $(BIN)/%
+$(BUILD)/share/tm/schema/%.json: docs/schema/%.json
+	install -D -m 644 $< $@
+
+# Man pages and completion are made of what the programs, tm.h and the commands in GDB say about themselves.
+define MANUAL_RULE
+$(BUILD)/share/$(1): docs/manual/$(2).in $(MANUAL_TOOLS) $(3)
+	@mkdir -p $$(@D)
+	LD_LIBRARY_PATH='$(LIB)' docs/manual/tools/page $$< $(VERSION) $(BIN) >$$@.new && mv $$@.new $$@
+endef
+MANUAL_TOOLS := $(wildcard docs/manual/tools/*)
+$(eval $(call MANUAL_RULE,man/man1/%.1,%.1,$(BIN)/%))
+$(eval $(call MANUAL_RULE,man/man3/%.3,%.3,tracer/tm.h))
+$(eval $(call MANUAL_RULE,man/man7/%.7,%.7,gdb/tm-gdb.py $(GDB_PACKAGE)))
+$(eval $(call MANUAL_RULE,bash-completion/completions/%,%.bash,$(BIN)/%))
+
+# Each function of tm.h is found by its name.
+$(API:%=$(BUILD)/share/man/man3/%.3): tracer/tm.h
 	@mkdir -p $(@D)
-	docs/man-page $< $(VERSION) $(BIN) >$@.new && mv $@.new $@
+	echo '.so man3/tm.3' >$@
 
 $(BUILD)/share/gdb/auto-load/%-gdb.py: gdb/auto-load.py
 	install -D -m 644 $< $@
 
+# pkg-config finds the rest from where the file lies, wherever the tree is moved to; PC_PREFIX=/usr names it.
+PC_PREFIX ?= $${pcfiledir}$(subst $(empty) ,,$(foreach folder,$(subst /, ,$(LIBDIR)/pkgconfig),/..))
 $(LIB)/pkgconfig/tm.pc: tracer/tm.pc.in Makefile
 	@mkdir -p $(@D)
-	sed 's/@VERSION@/$(VERSION)/' $< >$@
+	sed -e 's/@VERSION@/$(VERSION)/' -e 's,@PREFIX@,$(PC_PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' $< >$@
 
 # The tracer needs libc alone, so that a cross compiler is all it takes for another processor.
 .PHONY: tracer
@@ -154,8 +185,21 @@ install: all ## install into PREFIX (default /usr/local), below DESTDIR if that 
 	for f in $(PROGRAMS); do install -D -m 755 $(BUILD)/$$f "$$to/$$f"; done; \
 	for f in $(DATA); do install -D -m 644 $(BUILD)/$$f "$$to/$$f"; done; \
 	install -D -m 644 gdb/auto-load.py "$$to/$(call AUTO_LOAD,$(INSTALL_PREFIX))"
+	@# The loader finds libtm.so by its name alone (LD_PRELOAD=libtm.so) only when its cache knows it.
+	@case '$(DESTDIR)$(INSTALL_PREFIX)' in /usr | /usr/local) ldconfig 2>/dev/null || true ;; esac
 	@echo 'Installed. For the tm-* commands in GDB, put this line into ~/.gdbinit or type it:'
 	@echo 'source $(INSTALL_PREFIX)/share/tm/gdb/tm-gdb.py'
+
+# Folders that hold nothing but what is ours, and GDB's script, whose path is long.
+OWN_FOLDERS := share/tm/python/tm/__pycache__ share/tm/python/tm share/tm/python share/tm/gdb share/tm
+
+.PHONY: uninstall
+uninstall: ## remove what install has put into PREFIX
+	@set -e; from='$(DESTDIR)$(INSTALL_PREFIX)'; script="$$from/$(call AUTO_LOAD,$(INSTALL_PREFIX))"; \
+	for f in $(PROGRAMS) $(DATA); do rm -f "$$from/$$f"; done; \
+	rm -f "$$script" "$$from"/share/tm/python/tm/__pycache__/*.pyc; \
+	for f in $(OWN_FOLDERS); do [ ! -d "$$from/$$f" ] || rmdir --ignore-fail-on-non-empty "$$from/$$f"; done; \
+	rmdir -p --ignore-fail-on-non-empty "$$(dirname "$$script")" 2>/dev/null || true
 
 .PHONY: deps
 deps: ## install what is missing to build and test (Debian packages, .ci/packages.txt)
@@ -224,6 +268,20 @@ soak: all ## SOAK=N (a million) requests of each kind to CPython's tracemalloc a
 check-root: ## try the README's two commands in a minimal Debian root (needs root and debootstrap)
 	@tests/minimal-root.sh
 
+.PHONY: deb
+deb: ## build the Debian packages into build/deb/ and have lintian look at them
+	@.ci/deps run build deb
+	@docs/packaging/build $(VERSION) '$(abspath $(BUILD))/deb'
+
+.PHONY: check-package
+check-package: all deb ## build them, test them, and try them in a minimal Debian root (root, debootstrap; else not tried)
+	@.ci/deps test
+	TM_BUILD='$(abspath $(BUILD))' TM_PACKAGES='$(abspath $(BUILD))/deb' $(PYTHON) -m pytest -q -rs tests/e2e/test_package.py
+
+.PHONY: transcripts
+transcripts: all ## run the commands shown in README.md and docs/ again and put in what they print now
+	@docs/transcripts --build '$(abspath $(BUILD))'
+
 .PHONY: demo
 demo: ## crash two programs and show who holds their memory
 	@.ci/deps run build
@@ -264,11 +322,11 @@ lint: ## compile with both compilers and -Werror; clang-tidy, cppcheck, shellche
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang CFLAGS=-Werror all unit
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CFLAGS=-Werror tracer-aarch64
-	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) $(COMMAND_SRC) -- $(CPPFLAGS_ALL) -std=gnu17
+	clang-tidy --quiet $(TRACER_SRC) tracer/tm-run.c $(ENGINE_SRC) $(COMMAND_SRC) -- $(CPPFLAGS_ALL) -DTM_LIBDIR='""' -std=gnu17
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \
-	    -D_GNU_SOURCE -D__x86_64__ -DTM_VERSION='""' -I. tracer coreanalyze
+	    -D_GNU_SOURCE -D__x86_64__ -DTM_VERSION='""' -DTM_LIBDIR='""' -I. tracer coreanalyze
 	cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 $(addprefix --suppress=,$(CPPCHECK_SUPPRESS)) \
-	    -D_GNU_SOURCE -D__aarch64__ -DTM_VERSION='""' -I. tracer
+	    -D_GNU_SOURCE -D__aarch64__ -DTM_VERSION='""' -DTM_LIBDIR='""' -I. tracer
 	shellcheck $(SHELL_FILES)
 
 .PHONY: format
@@ -283,4 +341,4 @@ clean: ## remove build/
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo 'Variables: PREFIX DESTDIR BUILD CC CXX OPT CFLAGS SANITIZER=address,undefined'
+	@echo 'Variables: PREFIX DESTDIR LIBDIR BUILD CC CXX OPT CFLAGS SANITIZER=address,undefined'

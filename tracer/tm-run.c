@@ -111,7 +111,7 @@ static void options_pass_on(const struct tm_options *options)
     variable_set("TRACEMALLOC", text);
 }
 
-/* ../lib/libtm.so, seen from the directory of this program. */
+/* ../LIBDIR/libtm.so, seen from the directory of this program. */
 static char *library_find(void)
 {
     char self[PATH_MAX];
@@ -121,8 +121,8 @@ static char *library_find(void)
     }
     self[length] = '\0';
     *strrchr(self, '/') = '\0';
-    char beside[PATH_MAX + 32];
-    snprintf(beside, sizeof(beside), "%s/../lib/libtm.so", self);
+    char beside[PATH_MAX + sizeof("/../" TM_LIBDIR "/libtm.so")];
+    snprintf(beside, sizeof(beside), "%s/../" TM_LIBDIR "/libtm.so", self);
     char *library = realpath(beside, NULL);
     if (!library) {
         fail(beside, strerror(errno));

@@ -173,8 +173,25 @@ static void general_help(const struct ca_output *output)
     write_text(output, &text);
 }
 
+/* What the man page and the completion of shells are made of, `coreanalyze help --list`: lines as
+ * ca_options_list() has them and, for each command, "command NAME OPERANDS DESCRIPTION". */
+static void list_help(const struct ca_output *output)
+{
+    struct ca_text text = {0};
+    for (const struct command *command = commands; command < commands + COMMAND_COUNT; command++) {
+        ca_text_printf(&text, "command\t%s\t%s\t%s\n", command->name, command->operands,
+                       command->description);
+        ca_options_list(&text, command->bit, command->name);
+    }
+    write_text(output, &text);
+}
+
 static enum ca_status run_help(int argc, const char *const *argv, const struct ca_output *output)
 {
+    if (argc > 1 && strcmp(argv[1], "--list") == 0) {
+        list_help(output);
+        return CA_COMPLETE;
+    }
     const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
     if (argc > 1 && !command) {
         ca_message_print(output, "help: there is no command '%s'; see coreanalyze --help", argv[1]);

@@ -1,5 +1,5 @@
-/* help.c: --help from the table of options. Not by argp_help(), which sorts options by name, obeys
- * ARGP_HELP_FMT and complains about it on the process's stderr. */
+/* help.c: --help and the list of options from the table of options. Not by argp_help(), which sorts options
+ * by name, obeys ARGP_HELP_FMT and complains about it on the process's stderr. */
 #include <string.h>
 
 #include "option_table.h"
@@ -65,4 +65,31 @@ void ca_options_help(struct ca_text *text, enum ca_command_bit command, const ch
         }
     }
     ca_text_printf(text, "\n%s\n", epilogue);
+}
+
+/* ------------------------------------------------------------------------------------------ as a list */
+
+static void add_words(struct ca_text *text, const char *const *words)
+{
+    for (size_t i = 0; words && words[i]; i++) {
+        ca_text_printf(text, "%s%s", i ? " " : "", words[i]);
+    }
+}
+
+void ca_options_list(struct ca_text *text, enum ca_command_bit command, const char *name)
+{
+    for (size_t i = 0; i < ca_option_count; i++) {
+        const struct ca_option_spec *spec = &ca_option_table[i];
+        if (!(spec->commands & command)) {
+            continue;
+        }
+        ca_text_printf(text, "%s\t%zu\t%s\t", spec->name ? "option" : "heading", i, name);
+        if (spec->name) {
+            char letter[] = {spec->letter ? '-' : '\0', spec->letter, '\0'};
+            ca_text_printf(text, "%s\t--%s\t%s\t", letter, spec->name, spec->argument ? spec->argument : "");
+            add_words(text, spec->words);
+            ca_text_add(text, "\t");
+        }
+        ca_text_printf(text, "%s\n", spec->text);
+    }
 }

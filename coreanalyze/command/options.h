@@ -98,4 +98,10 @@ void ca_options_deinit(struct ca_options *options);
 void ca_options_help(struct ca_text *text, enum ca_command_bit command, const char *name,
                      const char *operands, const char *description, const char *epilogue);
 
+/* Adds the same for programs, one line for each option (or heading before some) of a command, its fields
+ * separated by tabs; NUMBER is that of the table's entry, so that what several commands have can be told:
+ *   option NUMBER NAME -LETTER --NAME ARGUMENT WORDS TEXT    (empty: it has none; WORDS are those it takes)
+ *   heading NUMBER NAME TEXT */
+void ca_options_list(struct ca_text *text, enum ca_command_bit command, const char *name);
+
 #endif

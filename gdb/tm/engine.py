@@ -139,14 +139,17 @@ _NAME = "libcoreanalyze.so"
 
 
 def library_path():
-    """Where the library is, seen from this package: in the lib/ of PREFIX/share/tm/python/tm (a build tree is
-    such a PREFIX), else in that of the build tree beside a checkout's gdb/."""
+    """Where the library is, seen from this package: in the lib/ (of Debian's packages: lib/x86_64-linux-gnu) of
+    PREFIX/share/tm/python/tm (a build tree is such a PREFIX), else in that of the build tree beside a checkout's
+    gdb/."""
     package = os.path.dirname(os.path.abspath(__file__))
     if os.path.basename(os.path.dirname(package)) == "python":
         prefix = os.path.join(package, os.pardir, os.pardir, os.pardir, os.pardir)
     else:
         prefix = os.path.join(package, os.pardir, os.pardir, "build")
-    return os.path.normpath(os.path.join(prefix, "lib", _NAME))
+    prefix = os.path.normpath(prefix)
+    of_system = os.path.join(prefix, "lib", getattr(sys.implementation, "_multiarch", ""), _NAME)
+    return of_system if os.path.exists(of_system) else os.path.join(prefix, "lib", _NAME)
 
 
 _library = None

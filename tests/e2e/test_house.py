@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sysconfig
 
 import harness
 import pytest
@@ -69,10 +70,10 @@ def installed(tmp_path_factory):
     return prefix
 
 
-def install(prefix, **variables):
+def install(prefix, target="install", **variables):
     environment = harness.clean_environment(MAKEFLAGS=None, MAKELEVEL=None, MFLAGS=None)
     return harness.run_ok(["make", "-C", harness.REPO, "--no-print-directory", f"BUILD={harness.BUILD}", f"PREFIX={prefix}",
-                           *[f"{name}={value}" for name, value in variables.items()], "install"], env=environment).stdout
+                           *[f"{name}={value}" for name, value in variables.items()], *target.split()], env=environment).stdout
 
 
 def files_below(directory):
@@ -99,6 +100,33 @@ def test_install_honours_destdir(tmp_path):
     assert {path.name for path in stage.iterdir()} == {"usr"}
     assert (stage / "usr/share/gdb/auto-load/usr/lib/libtm.so-gdb.py").exists()
     assert str(stage) not in output.split("source ")[-1]
+
+
+def test_uninstall_leaves_nothing(tmp_path):
+    """What install has put there goes, compiled modules too; what somebody else has put there stays."""
+    prefix = tmp_path / "prefix"
+    install(prefix)
+    (prefix / "share/man/man1/other.1").touch()
+    harness.run_ok(["python3", "-c", "import tm"], env=harness.clean_environment(PYTHONPATH=prefix / "share/tm/python", PYTHONDONTWRITEBYTECODE=None))
+    assert list(prefix.rglob("*.pyc"))
+    install(prefix, target="uninstall")
+    assert [str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()] == ["share/man/man1/other.1"]
+    assert not (prefix / "share" / "tm").exists() and not (prefix / "share/gdb").exists()
+
+
+def test_libraries_of_the_system(tmp_path):
+    """LIBDIR=lib/TRIPLET, as Debian has it: the package finds the engine there, GDB's script the package from there."""
+    triplet = sysconfig.get_config_var("MULTIARCH")
+    if not triplet:
+        pytest.skip("this Python is not built for a system with several architectures")
+    prefix = tmp_path / "prefix"
+    install(prefix)
+    (prefix / "lib" / triplet).mkdir()
+    for name in ("libcoreanalyze.so", "libtm.so"):
+        (prefix / "lib" / name).rename(prefix / "lib" / triplet / name)
+    answer = harness.run_ok(["python3", "-c", "from tm import engine; print(engine.library_path(), engine.tracer_path(), engine.version())"],
+                            env=harness.clean_environment(PYTHONPATH=prefix / "share/tm/python")).stdout
+    assert answer.split() == [f"{prefix}/lib/{triplet}/libcoreanalyze.so", f"{prefix}/lib/{triplet}/libtm.so", version()]
 
 
 def crash_installed(prefix, tmp_path):
