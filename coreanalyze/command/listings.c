@@ -94,7 +94,6 @@ static void listing_fill(struct ca_listing *listing, const struct ca_run *run, c
     listing->skip = options->skip.items;
     listing->skip_count = options->skip.count;
     listing->source = !options->no_source;
-    listing->color = run->color;
     listing->has_nframe = options->nframe.given && options->format == CA_FORMAT_TEXT;
     listing->nframe = options->nframe.value;
 }

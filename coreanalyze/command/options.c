@@ -380,6 +380,9 @@ const struct ca_option_spec ca_option_table[] = {
      "Write to FILE, which changes only when the answer is complete"},
     {"color", 0, "WHEN", FOR_OUTPUT, set_choice, FIELD(color), color_words,
      "auto (default: on a terminal), always or never"},
+    {"width", 0, "COLUMNS", FOR_OUTPUT, set_count, FIELD(width), NULL,
+     "Shorten names and source lines of text so that its lines fit (default: on a terminal, as wide as "
+     "that is; 0: never)"},
     {"fail-over", 0, "BYTES", FOR_STATISTICS, set_size, FIELD(fail_over), NULL,
      "Exit with 3 when the total is larger; diff: the growth"},
     {"fail-over", 0, "BYTES", CA_FOR_LEAKS, set_size, FIELD(fail_over), NULL,

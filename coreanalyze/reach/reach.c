@@ -2,6 +2,9 @@
 #include "reach.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "../terminal/progress.h"
 
 /* ------------------------------------------------------------------------------------------------ marking */
 
@@ -25,7 +28,14 @@ static bool mark_roots(struct ca_reach *reach, struct ca_error **ret_error)
     if (!mark_words(reach, areas->words, areas->word_count, ret_error)) {
         return false;
     }
+    uint64_t done = 0, total = 0;
     for (size_t i = 0; i < areas->count; i++) {
+        total += areas->items[i].end - areas->items[i].start;
+    }
+    for (size_t i = 0; i < areas->count; i++) {
+        ca_progress_report(&(struct ca_progress){
+            .phase = "looking for pointers outside of blocks", .done = done, .total = total, .bytes = true});
+        done += areas->items[i].end - areas->items[i].start;
         if (!ca_graph_root_range(&reach->graph, source, areas->items[i].start, areas->items[i].end,
                                  &reach->missing_bytes, ret_error)) {
             return false;

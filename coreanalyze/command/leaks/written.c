@@ -18,21 +18,14 @@ static const struct ca_samples *samples_of(const struct ca_leak_groups *groups,
 /* ---------------------------------------------------------------------------------------------------- text
  */
 
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define ALARM "\033[1;31m"
-#define PLAIN "\033[0m"
-
-static const char *style(const struct ca_leaks_found *found, const char *sequence)
-{
-    return found->run->color ? sequence : "";
-}
-
 static void add_size(struct ca_text *text, unsigned __int128 size)
 {
     char buffer[CA_SIZE_TEXT];
     ca_format_size(buffer, (double)size, false);
+    enum ca_style before = text->style;
+    ca_text_style(text, before == CA_STYLE_PLAIN ? CA_STYLE_SIZE : before);
     ca_text_add(text, buffer);
+    ca_text_style(text, before);
 }
 
 static void add_count(struct ca_text *text, unsigned __int128 count, const char *what)
@@ -44,7 +37,10 @@ static void add_count(struct ca_text *text, unsigned __int128 count, const char 
 static void add_samples(struct ca_text *text, const struct ca_samples *samples, unsigned __int128 count)
 {
     for (size_t i = 0; i < samples->count; i++) {
-        ca_text_printf(text, "%s0x%" PRIx64, i ? ", " : "    at ", samples->addresses[i]);
+        ca_text_add(text, i ? ", " : "    at ");
+        ca_text_style(text, CA_STYLE_ADDRESS);
+        ca_text_printf(text, "0x%" PRIx64, samples->addresses[i]);
+        ca_text_style(text, CA_STYLE_PLAIN);
     }
     if (count > samples->count) {
         ca_text_add(text, " and ");
@@ -63,9 +59,9 @@ static void add_source_line(const struct ca_leaks_found *found, struct ca_text *
     const struct ca_frame *frame = ca_snapshot_frame(found->snapshot, item->frames[0]);
     const char *line = ca_linecache_line(ca_snapshot_string(found->snapshot, frame->filename), frame->lineno);
     if (line[0]) {
-        ca_text_printf(text, "    %s", style(found, DIM));
+        ca_text_add(text, "    ");
         ca_text_add_line_bytes(text, line, strlen(line));
-        ca_text_printf(text, "%s\n", style(found, PLAIN));
+        ca_text_add(text, "\n");
     }
 }
 
@@ -145,8 +141,10 @@ bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **r
     struct ca_text *text = &sink->text;
     uint64_t asked = found->run->options.limit.value;
     size_t groups = found->kinds[0].statistics->count + found->kinds[1].statistics->count;
-    ca_text_printf(text, "%s[ Top %" PRIu64 " leaks ]%s\n", style(found, BOLD), asked ? asked : groups,
-                   style(found, PLAIN));
+    ca_text_style(text, CA_STYLE_TITLE);
+    ca_text_printf(text, "[ Top %" PRIu64 " leaks ]", asked ? asked : groups);
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_add(text, "\n");
     for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
         const struct ca_leak_groups *of_kind = &found->kinds[kind];
         for (size_t i = 0; i < of_kind->shown; i++) {
@@ -158,10 +156,10 @@ bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **r
     }
     add_totals(found, text);
     bool complete = ca_coverage_is_complete(found->table) && !found->reach->missing_bytes;
-    ca_text_add(text, style(found, complete ? DIM : ALARM));
+    ca_text_style(text, complete ? CA_STYLE_NOTE : CA_STYLE_ALARM);
     ca_leaks_add_notes(found, text);
     ca_coverage_add_text(text, "coverage", found->table);
-    ca_text_add(text, style(found, PLAIN));
+    ca_text_style(text, CA_STYLE_PLAIN);
     return true;
 }
 
