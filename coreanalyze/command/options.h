@@ -79,7 +79,8 @@ struct ca_options {
     struct ca_number width;     /* columns; 0 = no limit */
     struct ca_number fail_over; /* bytes */
 
-    int roots; /* enum ca_roots */
+    int roots;                   /* enum ca_roots */
+    struct ca_list suppressions; /* files */
     bool chain;
 
     const char *sysroot;

@@ -46,6 +46,11 @@ static void reach(struct ca_graph *graph, uint32_t id)
     }
 }
 
+void ca_graph_reach(struct ca_graph *graph, uint32_t id)
+{
+    reach(graph, id);
+}
+
 static void targets_begin(struct scan *scan, size_t owner)
 {
     while (scan->filled <= owner) {
