@@ -39,7 +39,7 @@ ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OBJ)/%.o) $(PROTO_C:%.c=%.o)
 PROGRAMS := bin/coreanalyze bin/tm-run lib/libtm.so lib/libcoreanalyze.so
 DATA := lib/libtm.a include/tm.h lib/pkgconfig/tm.pc share/tm/gdb/tm-gdb.py \
     $(patsubst gdb/tm/%,share/tm/python/tm/%,$(shell find gdb/tm -name '*.py')) \
-    $(patsubst docs/%.in,share/man/man1/%,$(wildcard docs/*.1.in))
+    $(patsubst docs/%.in,share/man/man1/%,$(wildcard docs/*.1.in)) share/tm/schema/coreanalyze.schema.json
 AUTO_LOAD = share/gdb/auto-load$(1)/lib/libtm.so-gdb.py
 
 .PHONY: all
@@ -122,6 +122,9 @@ $(BUILD)/share/tm/gdb/%.py: gdb/%.py
 	install -D -m 644 $< $@
 
 $(BUILD)/share/tm/python/tm/%.py: gdb/tm/%.py
+	install -D -m 644 $< $@
+
+$(BUILD)/share/tm/schema/%.json: docs/schema/%.json
 	install -D -m 644 $< $@
 
 $(BUILD)/share/man/man1/%.1: docs/%.1.in docs/man-page $(BIN)/%
