@@ -2,6 +2,7 @@
 #include "fit.h"
 
 #include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -18,26 +19,25 @@ static const char ellipsis[] = "\xE2\x80\xA6"; /* U+2026, one column */
 
 /* ---------------------------------------------------------------------------------------------- measuring */
 
-/* wcwidth goes by the thread's locale; that of the process may know ASCII alone. */
-struct locales {
-    locale_t utf8, before;
-};
+/* wcwidth goes by the thread's locale; that of the process may know ASCII alone. This one is made once. */
+static locale_t utf8_locale; /* NULL: there is none */
 
-static struct locales locales_enter(void)
+static void utf8_locale_make(void)
 {
-    struct locales locales = {.utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0)};
-    if (locales.utf8) {
-        locales.before = uselocale(locales.utf8);
-    }
-    return locales;
+    utf8_locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
 
-static void locales_leave(struct locales locales)
+/* The locale before, for locale_leave. */
+static locale_t locale_enter(void)
 {
-    if (locales.utf8) {
-        uselocale(locales.before);
-        freelocale(locales.utf8);
-    }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, utf8_locale_make);
+    return uselocale(utf8_locale);
+}
+
+static void locale_leave(locale_t before)
+{
+    uselocale(before);
 }
 
 static size_t columns_of(uint32_t code_point)
@@ -79,9 +79,9 @@ static size_t measure(const char *bytes, size_t size)
 
 size_t ca_text_columns(const char *bytes, size_t size)
 {
-    struct locales locales = locales_enter();
+    locale_t before = locale_enter();
     size_t columns = measure(bytes, size);
-    locales_leave(locales);
+    locale_leave(before);
     return columns;
 }
 
@@ -193,7 +193,7 @@ void ca_text_fit(struct ca_text *text)
         text->mark_count = 0;
         return;
     }
-    struct locales locales = locales_enter();
+    locale_t before = locale_enter();
     struct ca_text fitted = {0};
     size_t done = 0;
     for (size_t mark = 0, next; mark < text->mark_count; mark = next) {
@@ -208,7 +208,7 @@ void ca_text_fit(struct ca_text *text)
         done = end;
     }
     ca_text_add_bytes(&fitted, text->bytes + done, text->size - done);
-    locales_leave(locales);
+    locale_leave(before);
     free(text->bytes);
     text->bytes = fitted.bytes;
     text->size = fitted.size;
