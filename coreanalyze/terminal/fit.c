@@ -141,6 +141,17 @@ static void line_shorten(struct ca_text *text, const char *line, size_t size, si
     ca_text_add(text, ellipsis);
 }
 
+/* By how much a line is too wide: for one row of the terminal, or for as few as it can be made to take. */
+static size_t excess_of(size_t wide, const size_t *widths, size_t count, size_t columns)
+{
+    size_t least = wide;
+    for (size_t i = 0; i < count; i++) {
+        least -= widths[i] > CA_FIT_NAME_MIN ? widths[i] - CA_FIT_NAME_MIN : 0;
+    }
+    size_t rows = least > columns ? (least + columns - 1) / columns : 1;
+    return wide > rows * columns ? wide - rows * columns : 0;
+}
+
 /* Takes `excess` columns from the widths, as far as they go: always from the widest. */
 static void widths_cut(size_t *widths, size_t count, size_t excess)
 {
@@ -172,7 +183,7 @@ static void line_fit(struct ca_text *fitted, const struct ca_text *text, size_t 
     for (size_t i = 0; i < count; i++) {
         before[i] = widths[i] = measure(text->bytes + marks[i].start, marks[i].end - marks[i].start);
     }
-    widths_cut(widths, count, wide > columns ? wide - columns : 0);
+    widths_cut(widths, count, excess_of(wide, widths, count, columns));
     for (size_t i = 0; i < count; i++) {
         ca_text_add_bytes(fitted, text->bytes + start, marks[i].start - start);
         const char *piece = text->bytes + marks[i].start;

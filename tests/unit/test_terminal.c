@@ -97,8 +97,10 @@ START_TEST(width_of_names)
     /* whole components, where no more than 8 columns are lost by that */
     assert_fitted(24, "/home/user/project/source/engine.c", "0123\n", "/home/" ELLIPSIS "/engine.c");
     assert_fitted(24, "/home/user/project/so/engine.c", "0123\n", "/home/" ELLIPSIS "/so/engine.c");
-    /* not below 12, whatever that makes of the line */
-    assert_fitted(10, "abcdefghijklmnopqrst", "0123456789\n", "abc" ELLIPSIS "mnopqrst");
+    /* not below 12: then the line takes more rows, and no more of the name is taken than makes them fewer */
+    assert_fitted(15, "abcdefghijklmnopqrst", "012\n", "abc" ELLIPSIS "mnopqrst");
+    assert_fitted(10, "abcdefghijklmnopqrst", "012345678901234\n", "abcd" ELLIPSIS "klmnopqrst");
+    assert_fitted(10, "abcdefghijklmnopqrst", "0123456789\n", "abcdefghijklmnopqrst");
     assert_fitted(10, "abcdefghijkl", "0123456789\n", "abcdefghijkl");
 }
 END_TEST
@@ -173,7 +175,8 @@ START_TEST(progress_texts)
     assert_progress((struct ca_progress){.phase = "a", .subject = "b\033[2J\n"}, 0, "a b\\x1b[2J\\x0a");
     assert_progress((struct ca_progress){.phase = "read", .subject = "abcdefghijklmnopqrst"}, 20,
                     "read abcd" ELLIPSIS "klmnopqrst");
-    assert_progress((struct ca_progress){.phase = "read", .subject = "abcdefghijklmnopqrst", .done = 7}, 18, "read");
+    assert_progress((struct ca_progress){.phase = "read", .subject = "abcdefghijklmnopqrst", .done = 7}, 18,
+                    "read");
     assert_progress((struct ca_progress){.phase = "too long for such a terminal"}, 20, "");
 }
 END_TEST
