@@ -215,8 +215,8 @@ def test_fail_over_with_suppressions(core, tmp_path):
     coreanalyze(*arguments, "0", core)
 
 
-FORMATS = {"report": ["text"], "top": ["text", "json", "csv", "folded", "pprof"], "diff": ["text", "json", "csv", "folded"],
-           "leaks": ["text", "json", "csv", "folded"]}
+FORMATS = {"report": ["text"], "top": ["text", "json", "csv", "folded", "speedscope", "pprof"],
+           "diff": ["text", "json", "csv", "folded", "speedscope"], "leaks": ["text", "json", "csv", "folded", "speedscope"]}
 
 
 @pytest.mark.parametrize("command", FORMATS)
