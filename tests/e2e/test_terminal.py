@@ -85,10 +85,9 @@ def test_colors_of_a_difference(core, larger):
     assert {"-97.7 KiB", "-100"} <= set(colored(shrunk, "shrink")) and not any("+" in piece for piece in colored(shrunk, "shrink"))
 
 
-@pytest.mark.parametrize("command", [["report"], ["top", "--by", "traceback"], ["traces"], ["blocks"], ["leaks", "-n", "0"],
-                                     ["info"], ["diff", "SELF"]])
+@pytest.mark.parametrize("command", [["report"], ["top", "--by", "traceback"], ["traces"], ["blocks"], ["leaks"], ["info"]])
 def test_colors_are_all_that_differs(command, core):
-    arguments = [core if word == "SELF" else word for word in command] + [core]
+    arguments = [*command, core]
     text = coreanalyze(*arguments, "--color", "always").stdout
     assert "\x1b" in text and terminal.plain(text) == coreanalyze(*arguments).stdout
     assert terminal.run([COREANALYZE, *arguments, "--width", "0"], stderr=subprocess.DEVNULL) == text
@@ -150,7 +149,7 @@ def test_whose_width(core):
     ask = [COREANALYZE, "top", "--color", "never", core]
     at_80 = terminal.run(ask)
     assert terminal.run(ask, columns=200, environment={"COLUMNS": "80"}) == at_80
-    for nonsense in ("", "wide", "0", "-5", "80x"):
+    for nonsense in ("", "0", "80x"):
         assert terminal.run(ask, environment={"COLUMNS": nonsense}) == at_80
     assert terminal.run(ask, columns=0) == at_80  # a terminal that does not know
     assert terminal.run([*ask, "--width", "0"]) == whole
