@@ -33,7 +33,7 @@ RUNPATH ?= $$ORIGIN/../$(LIBDIR)
 ENGINE_LIBS := -ldw -lelf -lprotobuf-c -lz -liberty
 
 TRACER_SRC := $(filter-out tracer/tm-run.c,$(wildcard tracer/*.c tracer/*/*.c))
-COMMAND_SRC := coreanalyze/main.c coreanalyze/kernel_pipe.c
+COMMAND_SRC := coreanalyze/main.c coreanalyze/console.c coreanalyze/kernel_pipe.c
 ENGINE_SRC := $(filter-out $(COMMAND_SRC),$(wildcard coreanalyze/*.c coreanalyze/*/*.c coreanalyze/*/*/*.c))
 TRACER_OBJ := $(TRACER_SRC:%.c=$(OBJ)/%.o)
 PROTO := $(wildcard coreanalyze/*/*.proto)

@@ -135,12 +135,44 @@ CA_API bool ca_target_find_around(struct ca_target *target, uint64_t address, st
 
 /* ------------------------------------------------------------------------------------------------------ commands */
 
+/* What colours tell apart in text. */
+enum ca_style {
+    CA_STYLE_PLAIN,
+    CA_STYLE_TITLE,    /* headings */
+    CA_STYLE_FILE,     /* files and lines */
+    CA_STYLE_FUNCTION, /* functions, types and variables */
+    CA_STYLE_ADDRESS,
+    CA_STYLE_SIZE,
+    CA_STYLE_GROWTH, /* differences: more */
+    CA_STYLE_SHRINK, /* less */
+    CA_STYLE_NOTE,   /* source lines, and coverage where it is complete */
+    CA_STYLE_ALARM,  /* coverage where it is not */
+    CA_STYLES
+};
+
+/* How far a command has come. */
+struct ca_progress {
+    const char *phase;   /* what is being done, e.g. "decompressing"; lives as long as the library */
+    const char *subject; /* the file that it is done with; borrowed during the call, from the target: not safe for a terminal */
+    uint64_t done;
+    uint64_t total; /* of which `done` are done; 0 = not known */
+    bool bytes;     /* both are bytes, else a number of things */
+};
+
+/* It in words, without newline, safe for a terminal and no wider than `columns` (0 = no limit): "decompressing
+ * core.zst: 1204 MiB of 2.8 GiB (42%)". `buffer` gets a string, cut off at its size. */
+CA_API void ca_progress_text(const struct ca_progress *progress, int columns, char *buffer, size_t size);
+
 /* Where a command's text goes. stream: 1 = the answer, 2 = messages. */
 struct ca_output {
     void *context;
     void (*write)(void *context, int stream, const char *bytes, size_t size);
     int color;   /* the destination shows colours: what `--color auto` means */
-    int columns; /* its width, 0 = unknown */
+    int columns; /* its width, to which text is fitted by shortening names; 0 = unknown, or it has none */
+    /* By enum ca_style, CA_STYLES of them: what stands between "\033[" and "m", "" = nothing. NULL: the engine's own. */
+    const char *const *styles;
+    /* Called now and then while a command works, on the thread that runs it, up to some ten thousand times a second. May be NULL. */
+    void (*progress)(void *context, const struct ca_progress *progress);
 };
 
 /* Runs one command line, argv[0] the command's name (top, diff, info, traces, report, help), the rest options and operands as

@@ -3,37 +3,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "console.h"
 #include "coreanalyze.h"
 #include "kernel_pipe.h"
 
 /* Nobody gets the answer: a reader that went away is no error to talk about, everything else is. */
 static void output_failed(int number)
 {
+    console_progress_end();
     if (number != EPIPE) {
         fprintf(stderr, "coreanalyze: cannot write standard output: %s\n", strerror(number));
     }
     _exit(CA_NOTHING);
 }
 
+static bool is_file(int descriptor)
+{
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* The answer may go to the terminal that shows progress, also by way of a pager. */
+static void progress_make_room(int stream)
+{
+    if (stream == 2) {
+        console_progress_clear();
+    } else if (!is_file(STDOUT_FILENO)) {
+        console_progress_end();
+    }
+}
+
 static void write_stream(void *context, int stream, const char *bytes, size_t size)
 {
     (void)context;
     FILE *file = stream == 2 ? stderr : stdout;
+    progress_make_room(stream);
     if (stream == 2) {
         fflush(stdout);
     }
     if (fwrite(bytes, 1, size, file) != size && stream != 2) {
         output_failed(errno);
     }
-}
-
-static int terminal_columns(void)
-{
-    struct winsize window;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 ? window.ws_col : 0;
 }
 
 int main(int argc, char **argv)
@@ -50,15 +63,15 @@ int main(int argc, char **argv)
         words[i] = argv[i];
     }
     words[0] = "coreanalyze";
-    const char *no_color = getenv("NO_COLOR");
-    const char *terminal = getenv("TERM");
     struct ca_output output = {
         .write = write_stream,
-        .color =
-            isatty(STDOUT_FILENO) && !(no_color && no_color[0]) && terminal && strcmp(terminal, "dumb") != 0,
-        .columns = terminal_columns(),
+        .color = console_shows_colors(),
+        .columns = console_columns(),
+        .progress = console_progress,
     };
+    console_progress_begin();
     enum ca_status status = ca_command_run(NULL, argc > 0 ? argc : 1, words, &output);
+    console_progress_end();
     free(words);
     /* Also a disk that is full is often noticed only here. */
     if (fflush(stdout) != 0 || (fclose(stdout) != 0 && errno != EBADF)) {

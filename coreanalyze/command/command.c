@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../terminal/progress.h"
+#include "../terminal/styles.h"
 #include "problems.h"
 #include "run.h"
 
@@ -359,10 +361,23 @@ static bool targets_open(struct ca_run *run, const struct command *command, stru
 
 /* ------------------------------------------------------------------------------------------------ running */
 
-static bool color_wanted(const struct ca_options *options, const struct ca_output *output)
+/* Data is the same everywhere. */
+static struct ca_look look_choose(const struct ca_options *options, const struct ca_output *output)
 {
-    return options->color == CA_COLOR_ALWAYS ||
-           (options->color == CA_COLOR_AUTO && output->color && !options->output);
+    struct ca_look look = {0};
+    bool to_file = options->output && strcmp(options->output, "-") != 0;
+    if (options->format != CA_FORMAT_TEXT) {
+        return look;
+    }
+    if (options->color == CA_COLOR_ALWAYS || (options->color == CA_COLOR_AUTO && output->color && !to_file)) {
+        look.styles = output->styles ? output->styles : ca_styles;
+    }
+    if (options->width.given) {
+        look.columns = options->width.value < SIZE_MAX ? (size_t)options->width.value : 0;
+    } else if (output->columns > 0 && !to_file) {
+        look.columns = (size_t)output->columns;
+    }
+    return look;
 }
 
 /* Writing the answer over what it comes from would destroy that. */
@@ -403,6 +418,7 @@ static bool run_opened(struct ca_run *run, const struct command *command, struct
         return false;
     }
     run->sink.text.short_names = run->options.short_names;
+    run->sink.text.look = command->writes ? NULL : &run->look;
     if (!command->run(run, ret_error)) {
         ca_sink_abandon(&run->sink);
         return false;
@@ -454,7 +470,7 @@ static bool run_given(struct ca_run *run, const struct command *command, const s
 static bool run_parsed(struct ca_run *run, const struct command *command, const struct given *given,
                        struct ca_error **ret_error)
 {
-    run->color = color_wanted(&run->options, run->output);
+    run->look = look_choose(&run->options, run->output);
     run->needs_memory = command->bit & (CA_FOR_BLOCK | CA_FOR_LEAKS | CA_FOR_REFS);
     if (!new_file_check(run, command, ret_error) || !targets_open(run, command, ret_error)) {
         return false;
@@ -543,12 +559,11 @@ enum ca_status ca_command_run(struct ca_target *target, int argc, const char *co
     return ca_command_run_on(&target, target ? 1 : 0, argc, argv, output);
 }
 
-enum ca_status ca_command_run_on(struct ca_target *const *targets, size_t target_count, int argc,
-                                 const char *const *argv, const struct ca_output *output)
+static enum ca_status line_run(const struct given *given, int argc, const char *const *argv,
+                               const struct ca_output *output)
 {
-    struct given given = {targets, target_count};
     if (argc < 1 || strcmp(argv[0], "coreanalyze") != 0) {
-        return dispatch(&given, argc, argv, output);
+        return dispatch(given, argc, argv, output);
     }
     const char *first = argc > 1 ? argv[1] : "--help";
     if (argc == 2 && strcmp(first, "--version") == 0) {
@@ -567,8 +582,18 @@ enum ca_status ca_command_run_on(struct ca_target *const *targets, size_t target
         return CA_COMPLETE;
     }
     if (command_find(first) || strcmp(first, "help") == 0) {
-        return dispatch(&given, argc - 1, argv + 1, output);
+        return dispatch(given, argc - 1, argv + 1, output);
     }
     /* No command: argv[0] is in the place of its name. */
-    return command_run(command_find("report"), &given, argc, argv, output);
+    return command_run(command_find("report"), given, argc, argv, output);
+}
+
+enum ca_status ca_command_run_on(struct ca_target *const *targets, size_t target_count, int argc,
+                                 const char *const *argv, const struct ca_output *output)
+{
+    struct given given = {targets, target_count};
+    const struct ca_output *before = ca_progress_listen(output);
+    enum ca_status status = line_run(&given, argc, argv, output);
+    ca_progress_listen(before);
+    return status;
 }

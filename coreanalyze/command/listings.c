@@ -86,7 +86,6 @@ static void listing_fill(struct ca_listing *listing, const struct ca_run *run, c
     listing->skip = options->skip.items;
     listing->skip_count = options->skip.count;
     listing->source = !options->no_source;
-    listing->color = run->color;
     listing->has_nframe = options->nframe.given && options->format == CA_FORMAT_TEXT;
     listing->nframe = options->nframe.value;
 }
@@ -165,8 +164,9 @@ void ca_listing_deinit(struct ca_listing_owner *owner)
 
 /* ------------------------------------------------------------------------------------------------ writing */
 
-static void fail_over_check(const struct ca_listing *listing, struct ca_run *run)
+void ca_listing_check(const struct ca_listing_owner *owner, struct ca_run *run)
 {
+    const struct ca_listing *listing = &owner->listing;
     uint64_t allowed = run->options.fail_over.value;
     const struct ca_sum *total = &listing->total;
     run->over = run->options.fail_over.given &&
@@ -232,7 +232,7 @@ bool ca_listing_write(struct ca_listing_owner *owner, struct ca_run *run, struct
     }
     run->partial = run->partial || !ca_coverage_is_complete(listing->table) ||
                    (listing->old_table && !ca_coverage_is_complete(listing->old_table));
-    fail_over_check(listing, run);
+    ca_listing_check(owner, run);
     struct ca_listing printed = *listing;
     if (owner->stacks) { /* their frames are those of the table, too */
         printed.statistics = owner->stacks;

@@ -33,6 +33,9 @@ bool ca_listing_init_diff(struct ca_listing_owner *owner, struct ca_run *run, st
                           struct ca_target *new_target, struct ca_error **ret_error);
 void ca_listing_deinit(struct ca_listing_owner *owner);
 
+/* What --fail-over says about it. */
+void ca_listing_check(const struct ca_listing_owner *owner, struct ca_run *run);
+
 /* Writes it in the format asked for, with the messages that belong to it, and sets run->partial and
  * run->over. Where the format has no place for coverage, that is a message. */
 bool ca_listing_write(struct ca_listing_owner *owner, struct ca_run *run, struct ca_error **ret_error);

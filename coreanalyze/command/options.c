@@ -326,6 +326,9 @@ const struct ca_option_spec ca_option_table[] = {
      "Where pointers to blocks in use are looked for: all (default): registers, stacks, thread-local "
      "storage, "
      "variables and what the program maps itself; lsan: without the last, as LeakSanitizer does"},
+    {"suppressions", 0, "FILE", CA_FOR_LEAKS, set_list, FIELD(suppressions), NULL,
+     "Leave out the leaks that this file names, by lines leak:PATTERN as LeakSanitizer has them, with "
+     "what they hold (repeatable)"},
     {"cumulative", 0, "[unique]", FOR_STATISTICS, set_cumulative, 0, NULL,
      "Count a block for every frame of its traceback, as often as it occurs there; unique: once per group"},
     {"value", 0, "VALUE", FOR_STATISTICS, set_choice, FIELD(value), ca_value_words,
@@ -390,6 +393,9 @@ const struct ca_option_spec ca_option_table[] = {
      "Write to FILE, which changes only when the answer is complete"},
     {"color", 0, "WHEN", FOR_OUTPUT, set_choice, FIELD(color), color_words,
      "auto (default: on a terminal), always or never"},
+    {"width", 0, "COLUMNS", FOR_OUTPUT, set_count, FIELD(width), NULL,
+     "Shorten names and source lines of text so that its lines fit (default: on a terminal, as wide as "
+     "that is; 0: never)"},
     {"fail-over", 0, "BYTES", FOR_STATISTICS, set_size, FIELD(fail_over), NULL,
      "Exit with 3 when the total is larger; diff: the growth"},
     {"fail-over", 0, "BYTES", CA_FOR_LEAKS, set_size, FIELD(fail_over), NULL,
@@ -559,6 +565,7 @@ void ca_options_deinit(struct ca_options *options)
     free(options->functions.items);
     free(options->modules.items);
     free(options->skip.items);
+    free(options->suppressions.items);
     free(options->source_map.items);
     free(options->filters);
     free(options->threads);

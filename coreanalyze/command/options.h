@@ -77,9 +77,11 @@ struct ca_options {
     int format;                 /* enum ca_format */
     const char *output;         /* NULL = stream 1 */
     int color;                  /* enum ca_color */
+    struct ca_number width;     /* columns; 0 = no limit */
     struct ca_number fail_over; /* bytes */
 
-    int roots; /* enum ca_roots */
+    int roots;                   /* enum ca_roots */
+    struct ca_list suppressions; /* files */
     bool chain;
 
     const char *sysroot;

@@ -22,7 +22,7 @@ struct ca_run {
     struct ca_problem *problems; /* of the sources of a sum: problems.h */
     size_t problem_count;
     uint64_t address; /* of a command that is about one */
-    bool color;
+    struct ca_look look;      /* of text, on a terminal */
     const char *place_module; /* report: path of the module in which the process crashed; NULL = none */
     bool partial; /* the answer is: CA_PARTIAL */
     bool over;    /* --fail-over was exceeded: CA_OVER */

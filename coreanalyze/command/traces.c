@@ -6,6 +6,8 @@
 #include "../output/coverage.h"
 #include "../output/csv.h"
 #include "../output/folded.h"
+#include "../terminal/fit.h"
+#include "../terminal/progress.h"
 #include "../util/grow.h"
 #include "problems.h"
 #include "selection.h"
@@ -37,6 +39,7 @@ static bool traces_each(struct traces *traces, trace_writer *each, struct ca_err
     }
     for (size_t i = 0; i < count; i++) {
         bool keeps;
+        ca_progress_count("writing traces", i, count);
         if (!ca_selection_keeps(traces->selection, &items[i], &keeps, ret_error) ||
             (keeps && !each(traces, &items[i], ret_error))) {
             return false;
@@ -89,7 +92,9 @@ static bool frames_prepare(struct traces *traces, uint32_t traceback,
     }
     traces->frames.size = 0;
     ca_text_add(&traces->frames, "");
-    return (format(traces, traces->ids, count) && !traces->frames.failed) || ca_fail_memory(ret_error);
+    bool done = format(traces, traces->ids, count);
+    ca_text_fit(&traces->frames);
+    return (done && !traces->frames.failed) || ca_fail_memory(ret_error);
 }
 
 static void add_frames(struct ca_text *text, const struct traces *traces)
@@ -132,6 +137,7 @@ static bool write_text(struct traces *traces, struct ca_error **ret_error)
 {
     traces->frames.escape_names = true;
     traces->frames.short_names = traces->run->options.short_names;
+    traces->frames.look = traces->run->sink.text.look;
     if (!traces_each(traces, trace_text, ret_error)) {
         return false;
     }

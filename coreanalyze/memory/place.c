@@ -240,7 +240,7 @@ static void add_symbol(struct ca_text *text, const struct ca_place *place)
 {
     if (place->has_symbol) {
         ca_text_add(text, place->symbol.is_code ? "in the function " : "in the variable ");
-        ca_text_add_name(text, place->symbol.name);
+        ca_text_add_styled(text, CA_STYLE_FUNCTION, place->symbol.name);
         if (place->offset) {
             ca_text_printf(text, "+%" PRIu64, place->offset);
         }
@@ -273,7 +273,7 @@ static void add_stack(struct ca_text *text, const struct ca_place *place)
     ca_text_printf(text, "on the stack of thread %" PRIu32 ", ", place->tid);
     if (place->has_symbol) {
         ca_text_add(text, "in the frame of ");
-        ca_text_add_name(text, place->symbol.name);
+        ca_text_add_styled(text, CA_STYLE_FUNCTION, place->symbol.name);
         ca_text_add(text, ", ");
     }
     if (place->offset == 0) {

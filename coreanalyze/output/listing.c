@@ -37,31 +37,30 @@ void ca_listing_add_coverage(const struct ca_listing *listing, struct ca_text *t
 
 /* --------------------------------------------------------------------------------------------------- text */
 
-static const char *style(const struct ca_listing *listing, const char *sequence)
-{
-    return listing->color ? sequence : "";
-}
-
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define ALARM "\033[1;31m"
-#define PLAIN "\033[0m"
-
 static void add_heading(const struct ca_listing *listing, struct ca_text *text)
 {
     static const char *const values[] = {
         [CA_VALUE_LIVE] = "", [CA_VALUE_PEAK] = " at the peak", [CA_VALUE_TOTAL] = " since the start"};
     uint64_t number = listing->asked ? listing->asked : listing->statistics->count;
-    ca_text_printf(text, "%s[ Top %" PRIu64 "%s%s ]%s\n", style(listing, BOLD), number,
-                   listing->diff ? " differences" : "", values[listing->value], style(listing, PLAIN));
+    ca_text_style(text, CA_STYLE_TITLE);
+    ca_text_printf(text, "[ Top %" PRIu64 "%s%s ]", number, listing->diff ? " differences" : "",
+                   values[listing->value]);
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_add(text, "\n");
 }
 
 /* "%.1f KiB", and " (%+.1f KiB)" for a diff, as tracemalloc's recipes print sums. */
 static void add_sum(const struct ca_listing *listing, struct ca_text *text, const struct ca_sum *sum)
 {
+    ca_text_style(text, CA_STYLE_SIZE);
     ca_text_printf(text, "%.1f KiB", (double)sum->size / 1024);
+    ca_text_style(text, CA_STYLE_PLAIN);
     if (listing->diff) {
-        ca_text_printf(text, " (%+.1f KiB)", (double)sum->size_diff / 1024);
+        ca_text_add(text, " (");
+        ca_text_style(text, ca_style_of_change(sum->size_diff));
+        ca_text_printf(text, "%+.1f KiB", (double)sum->size_diff / 1024);
+        ca_text_style(text, CA_STYLE_PLAIN);
+        ca_text_add(text, ")");
     }
 }
 
@@ -74,9 +73,9 @@ static void add_source_line(const struct ca_listing *listing, struct ca_text *te
     const char *line =
         ca_linecache_line(ca_snapshot_string(listing->statistics->snapshot, frame->filename), frame->lineno);
     if (line[0]) {
-        ca_text_printf(text, "    %s", style(listing, DIM));
+        ca_text_add(text, "    ");
         ca_text_add_line_bytes(text, line, strlen(line));
-        ca_text_printf(text, "%s\n", style(listing, PLAIN));
+        ca_text_add(text, "\n");
     }
 }
 
@@ -100,7 +99,9 @@ static bool add_traceback(const struct ca_listing *listing, struct ca_text *text
     ca_text_add(text, " memory blocks");
     if (listing->diff) {
         ca_text_add(text, " (");
+        ca_text_style(text, ca_style_of_change(item->count_diff));
         ca_text_add_integer(text, item->count_diff, true);
+        ca_text_style(text, CA_STYLE_PLAIN);
         ca_text_add(text, ")");
     }
     ca_text_add(text, ": ");
@@ -146,9 +147,9 @@ static void add_totals(const struct ca_listing *listing, struct ca_text *text)
     ca_text_add(text, "\n");
     bool complete = ca_coverage_is_complete(listing->table) &&
                     (!listing->old_table || ca_coverage_is_complete(listing->old_table));
-    ca_text_add(text, style(listing, complete ? DIM : ALARM));
+    ca_text_style(text, complete ? CA_STYLE_NOTE : CA_STYLE_ALARM);
     ca_listing_add_coverage(listing, text);
-    ca_text_add(text, style(listing, PLAIN));
+    ca_text_style(text, CA_STYLE_PLAIN);
 }
 
 bool ca_listing_write_text(const struct ca_listing *listing, struct ca_sink *sink,

@@ -33,7 +33,6 @@ struct ca_listing {
     const char *const *skip; /* more globs of allocator functions */
     size_t skip_count;
     bool source; /* source lines */
-    bool color;
     bool has_nframe;
     uint64_t nframe; /* frames printed of a traceback, with has_nframe */
 };

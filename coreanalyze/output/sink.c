@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../terminal/fit.h"
+
 enum { CHUNK_SIZE = 1 << 16 };
 
 static bool sink_fail(const struct ca_sink *sink, int number, struct ca_error **ret_error)
@@ -95,6 +97,7 @@ static void file_write(struct ca_sink *sink, const char *bytes, size_t size)
 
 static void sink_write(struct ca_sink *sink)
 {
+    ca_text_fit(&sink->text);
     if (sink->text.failed || sink->text.size == 0) {
         return;
     }

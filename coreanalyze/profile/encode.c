@@ -9,6 +9,7 @@
 
 #include "../snapshot/internal.h"
 #include "../snapshot/location.h"
+#include "../terminal/progress.h"
 #include "../util/grow.h"
 #include "arena.h"
 #include "loaded.h"
@@ -593,6 +594,7 @@ static bool add_live(struct encoder *encoder, struct ca_error **ret_error)
     struct equals_list list = {.count = 0};
     bool done = (encoder->labelled ? list_labelled : list_equals)(encoder, &list, ret_error);
     for (size_t i = 0; i < list.count && done; i++) {
+        ca_progress_count("writing the snapshot", i, list.count);
         done = equals_write(encoder, &list.items[i]) || ca_fail_memory(ret_error);
     }
     free(list.items);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "../terminal/progress.h"
 #include "../util/grow.h"
 #include "../util/large.h"
 #include "reader.h"
@@ -43,6 +44,11 @@ static void reach(struct ca_graph *graph, uint32_t id)
         graph->reached[id / 64] |= bit;
         graph->queue[graph->queued++] = id;
     }
+}
+
+void ca_graph_reach(struct ca_graph *graph, uint32_t id)
+{
+    reach(graph, id);
 }
 
 static void targets_begin(struct scan *scan, size_t owner)
@@ -215,6 +221,7 @@ static bool level_scan(struct scan *scan, size_t at_level, struct ca_error **ret
     for (size_t i = 0; i < level->count && !scan->failed; i++) {
         const struct ca_extent *block = &level->blocks[i];
         uint64_t end = ca_extent_end(block);
+        ca_progress_count("looking for pointers in blocks", i, level->count);
         if (!in_memory && end > scan->fetch_end) {
             scan->fetch_end = fetch_plan(level, i);
         }

@@ -33,6 +33,8 @@ bool ca_graph_root_words(struct ca_graph *graph, struct ca_source *source, const
 bool ca_graph_root_range(struct ca_graph *graph, struct ca_source *source, uint64_t start, uint64_t end,
                          uint64_t *ret_missing, struct ca_error **ret_error);
 
+/* Reaches a block. */
+void ca_graph_reach(struct ca_graph *graph, uint32_t id);
 /* Reaches all that what was reached points to. */
 void ca_graph_mark(struct ca_graph *graph);
 

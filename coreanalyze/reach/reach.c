@@ -2,6 +2,9 @@
 #include "reach.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "../terminal/progress.h"
 
 /* ------------------------------------------------------------------------------------------------ marking */
 
@@ -25,7 +28,14 @@ static bool mark_roots(struct ca_reach *reach, struct ca_error **ret_error)
     if (!mark_words(reach, areas->words, areas->word_count, ret_error)) {
         return false;
     }
+    uint64_t done = 0, total = 0;
     for (size_t i = 0; i < areas->count; i++) {
+        total += areas->items[i].end - areas->items[i].start;
+    }
+    for (size_t i = 0; i < areas->count; i++) {
+        ca_progress_report(&(struct ca_progress){
+            .phase = "looking for pointers outside of blocks", .done = done, .total = total, .bytes = true});
+        done += areas->items[i].end - areas->items[i].start;
         if (!ca_graph_root_range(&reach->graph, source, areas->items[i].start, areas->items[i].end,
                                  &reach->missing_bytes, ret_error)) {
             return false;
@@ -107,11 +117,18 @@ void ca_reach_destroy(struct ca_reach *reach)
 
 /* -------------------------------------------------------------------------------------------------- leaks */
 
+static bool block_get(const struct ca_reach *reach, uint32_t id, struct ca_block *ret_block, bool *ret_found,
+                      struct ca_error **ret_error)
+{
+    const struct ca_extent *extent = ca_block_set_get(&reach->set, id);
+    return ca_table_block_at(ca_memory_table(reach->memory), extent->start, ca_extent_size(extent),
+                             extent->size & CA_EXTENT_FOREIGN, ret_block, ret_found, ret_error);
+}
+
 bool ca_reach_each_leak(const struct ca_reach *reach,
                         bool (*each)(void *context, const struct ca_block *block, enum ca_leak leak),
                         void *context, struct ca_error **ret_error)
 {
-    struct ca_table *table = ca_memory_table(reach->memory);
     for (uint32_t id = 0; id < reach->set.count; id++) {
         if (reach->graph.reached[id / 64] == UINT64_MAX) {
             id |= 63;
@@ -122,9 +139,7 @@ bool ca_reach_each_leak(const struct ca_reach *reach,
         }
         struct ca_block block;
         bool found;
-        const struct ca_extent *extent = ca_block_set_get(&reach->set, id);
-        if (!ca_table_block_at(table, extent->start, ca_extent_size(extent), extent->size & CA_EXTENT_FOREIGN,
-                               &block, &found, ret_error)) {
+        if (!block_get(reach, id, &block, &found, ret_error)) {
             return false;
         }
         if (found &&
@@ -133,4 +148,68 @@ bool ca_reach_each_leak(const struct ca_reach *reach,
         }
     }
     return true;
+}
+
+/* Reaches each leak that is known, nothing else yet. *ret_ended: `knows` has ended it. */
+static bool known_reach(struct ca_reach *reach, const struct ca_release *release, bool *ret_ended,
+                        struct ca_error **ret_error)
+{
+    for (uint32_t id = 0; id < reach->set.count; id++) {
+        struct ca_block block;
+        bool found, known = false;
+        if (ca_graph_reached(&reach->graph, id)) {
+            continue;
+        }
+        if (!block_get(reach, id, &block, &found, ret_error)) {
+            return false;
+        }
+        if (found && !release->knows(release->context, &block, &known)) {
+            *ret_ended = true;
+            return true;
+        }
+        if (known) {
+            ca_graph_reach(&reach->graph, id);
+        }
+    }
+    return true;
+}
+
+/* Tells of what is reached now and was not by the bits `before`. */
+static bool held_tell(const struct ca_reach *reach, const struct ca_release *release, const uint64_t *before,
+                      struct ca_error **ret_error)
+{
+    for (uint32_t id = 0; id < reach->set.count; id++) {
+        struct ca_block block;
+        bool found;
+        if (!ca_graph_reached(&reach->graph, id) || bit_get(before, id)) {
+            continue;
+        }
+        if (!block_get(reach, id, &block, &found, ret_error)) {
+            return false;
+        }
+        if (found && !release->held(release->context, &block)) {
+            break;
+        }
+    }
+    return true;
+}
+
+bool ca_reach_release(struct ca_reach *reach, const struct ca_release *release, struct ca_error **ret_error)
+{
+    size_t size = (reach->set.count / 64 + 1) * sizeof(uint64_t);
+    bool ended = false;
+    if (!known_reach(reach, release, &ended, ret_error) || ended) {
+        return ended;
+    }
+    uint64_t *before = malloc(size);
+    if (!before) {
+        return ca_fail_memory(ret_error);
+    }
+    memcpy(before, reach->graph.reached, size);
+    ca_graph_mark(&reach->graph);
+    memset(reach->indirect, 0, size);
+    mark_indirect(reach);
+    bool done = held_tell(reach, release, before, ret_error);
+    free(before);
+    return done;
 }

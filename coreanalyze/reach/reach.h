@@ -30,6 +30,17 @@ void ca_reach_destroy(struct ca_reach *reach); /* NULL is allowed */
 
 /* Reaches all else and tells direct leaks from indirect ones. False when out of memory. */
 bool ca_reach_mark(struct ca_reach *reach);
+/* Leaks that are known: they count as reached from now on, with all that they reach. */
+struct ca_release {
+    void *context;
+    /* Asked of every leak. */
+    bool (*knows)(void *context, const struct ca_block *block, bool *ret_known);
+    /* Told of each other leak that known ones reach. */
+    bool (*held)(void *context, const struct ca_block *block);
+};
+/* After ca_reach_mark. Stops when one of the two returns false: then it has done part of the work. */
+bool ca_reach_release(struct ca_reach *reach, const struct ca_release *release, struct ca_error **ret_error);
+
 /* Every block that is not reached; blocks of malloc come first, by address. Stops when `each` returns false.
  */
 bool ca_reach_each_leak(const struct ca_reach *reach,

@@ -78,17 +78,23 @@ void ca_text_add_numbers(struct ca_text *text, const struct ca_numbers *numbers,
         return;
     }
     ca_text_add(text, ": size=");
+    ca_text_style(text, CA_STYLE_SIZE);
     ca_text_add_size(text, (double)numbers->size, false);
+    ca_text_style(text, CA_STYLE_PLAIN);
     if (diff) {
         ca_text_add(text, " (");
+        ca_text_style(text, ca_style_of_change(numbers->size_diff));
         ca_text_add_size(text, (double)numbers->size_diff, true);
+        ca_text_style(text, CA_STYLE_PLAIN);
         ca_text_add(text, ")");
     }
     ca_text_add(text, ", count=");
     ca_text_add_unsigned(text, numbers->count);
     if (diff) {
         ca_text_add(text, " (");
+        ca_text_style(text, ca_style_of_change(numbers->count_diff));
         add_signed(text, numbers->count_diff);
+        ca_text_style(text, CA_STYLE_PLAIN);
         ca_text_add(text, ")");
     }
     if (numbers->count != 0) {
@@ -108,9 +114,11 @@ void ca_text_add_frame(struct ca_text *text, const struct ca_named_frame *frame,
         ca_text_add_unsigned(text, frame->lineno);
         ca_text_add(text, ">");
     } else {
+        ca_text_style(text, CA_STYLE_FILE);
         ca_text_add_target(text, frame->filename, frame->filename_size);
         ca_text_add(text, ":");
         ca_text_add_unsigned(text, frame->lineno);
+        ca_text_style(text, CA_STYLE_PLAIN);
     }
 }
 
@@ -193,7 +201,11 @@ bool ca_statistic_format(struct ca_text *text, const struct ca_statistics *stati
         if (statistics->key <= CA_KEY_TRACEBACK) {
             ca_text_add_frame(text, &oldest, CA_FORM_STR);
         } else {
+            ca_text_style(text, statistics->key == CA_KEY_FUNCTION || statistics->key == CA_KEY_TYPE
+                                    ? CA_STYLE_FUNCTION
+                                    : CA_STYLE_FILE);
             ca_text_add_target(text, oldest.filename, oldest.filename_size);
+            ca_text_style(text, CA_STYLE_PLAIN);
         }
     }
     struct ca_numbers numbers = {item->size, item->count, item->size_diff, item->count_diff};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../terminal/progress.h"
 #include "../util/grow.h"
 
 /* What CPython calls them in its messages; the last six are ours. */
@@ -307,6 +308,7 @@ bool ca_grouping_add(struct ca_grouping *grouping, const struct ca_weight *weigh
                      struct ca_error **ret_error)
 {
     for (size_t i = 0; i < count; i++) {
+        ca_progress_count("naming and grouping", i, count);
         if (grouping->cumulative != CA_CUMULATIVE_OFF) {
             if (!add_cumulative(grouping, &weights[i], i + 1, ret_error)) {
                 return false;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../table/table.h"
+#include "../terminal/progress.h"
 #include "binary.h"
 #include "dwarf/debug_info.h"
 #include "function_name.h"
@@ -133,6 +134,7 @@ static struct module_state *module_open(struct ca_symbolizer *symbolizer, uint32
     }
     state->name =
         path[0] != '\0' ? ca_pool_string_bytes(&symbolizer->pool, path, ca_module_path_size(path)) : UNKNOWN;
+    ca_progress_report(&(struct ca_progress){.phase = "reading the symbols of", .subject = path});
     bool good = state->name && ca_binary_open(&state->binary, module, &symbolizer->binary_options);
     if (good && state->binary.module) {
         good = ca_symbol_table_read(&state->symbol_table, state->binary.module, CA_SYMBOLS_OF_CODE) &&

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../terminal/progress.h"
 #include "internal.h"
 
 #define PAGE_SIZE UINT64_C(4096)
@@ -25,6 +26,7 @@ struct search {
     struct ca_error *problem; /* the first root or beacon that was found but is of no use */
     struct ca_error *failure; /* interrupted, out of memory: ends the search */
     size_t module_pages;      /* first pages of ELF files that were read */
+    uint64_t scanned, to_scan; /* bytes */
 };
 
 /* -------------------------------------------------------------------------------------------- root */
@@ -392,6 +394,11 @@ static uint64_t scan_range(struct search *search, uint64_t start, uint64_t end)
     uint64_t at = align_up(start, PAGE_SIZE);
     while (at < end && at >= start) {
         uint64_t step = end - at < SCAN_STEP ? end - at : SCAN_STEP;
+        search->scanned += step;
+        ca_progress_report(&(struct ca_progress){.phase = "looking for the tracer's tables",
+                                                 .done = search->scanned,
+                                                 .total = search->to_scan,
+                                                 .bytes = true});
         void *owned = NULL;
         size_t got = 0;
         const uint8_t *bytes =
@@ -415,6 +422,9 @@ static uint64_t find_by_scan(struct search *search)
 {
     size_t count;
     const struct ca_mapping *mappings = ca_source_mappings(search->source, &count);
+    for (size_t i = 0; i < count; i++) {
+        search->to_scan += mappings[i].present;
+    }
     for (size_t i = 0; i < count && !search->failure; i++) {
         uint64_t root = scan_range(search, mappings[i].start, mappings[i].start + mappings[i].present);
         if (root) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../terminal/progress.h"
 #include "../util/grow.h"
 
 void ca_scan_finish(const struct ca_scan *scan)
@@ -63,6 +64,8 @@ bool ca_live_visit(struct ca_table *table, ca_segment_visitor each, void *contex
         size_t got;
         void *owned;
         struct ca_region *region = segments[i].region;
+        ca_progress_report(
+            &(struct ca_progress){.phase = "reading the live blocks", .done = i, .total = count});
         const uint8_t *bytes =
             ca_segment_map(table->internal->source, region, segments[i].segment, &got, &owned, ret_error);
         good = bytes != NULL;

@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
 #include "short_name.h"
 #include "unicode.h"
 
 void ca_text_deinit(struct ca_text *text)
 {
     free(text->bytes);
-    *text = (struct ca_text){.escape_names = text->escape_names, .short_names = text->short_names};
+    free(text->marks);
+    *text = (struct ca_text){
+        .escape_names = text->escape_names, .short_names = text->short_names, .look = text->look};
 }
 
 /* Room for `size` more bytes and a NUL. */
@@ -101,6 +104,58 @@ void ca_text_add_unsigned(struct ca_text *text, unsigned __int128 number)
     add_digits(text, "", number);
 }
 
+/* ----------------------------------------------------------------------------------------------- styles */
+
+/* SGR parameters; "" = none. */
+static const char *style_parameters(const struct ca_text *text, enum ca_style style)
+{
+    return style == CA_STYLE_PLAIN || !text->look || !text->look->styles ? "" : text->look->styles[style];
+}
+
+void ca_text_style(struct ca_text *text, enum ca_style style)
+{
+    if (style_parameters(text, text->style)[0]) {
+        ca_text_add(text, "\033[0m");
+    }
+    const char *parameters = style_parameters(text, style);
+    if (parameters[0]) {
+        ca_text_printf(text, "\033[%sm", parameters);
+    }
+    text->style = style;
+}
+
+/* Around a name or a source line: its style where none is set, and a mark. */
+struct piece {
+    enum ca_style before;
+    size_t start;
+};
+
+static struct piece piece_begin(struct ca_text *text, enum ca_style style)
+{
+    struct piece piece = {.before = text->style};
+    if (text->style == CA_STYLE_PLAIN) {
+        ca_text_style(text, style);
+    }
+    piece.start = text->size;
+    return piece;
+}
+
+static void piece_end(struct ca_text *text, struct piece piece, bool is_line)
+{
+    if (text->look && text->look->columns && text->size > piece.start) {
+        if (CA_GROW(text->marks, text->mark_capacity, text->mark_count + 1)) {
+            text->marks[text->mark_count++] = (struct ca_mark){piece.start, text->size, is_line};
+        } else {
+            text->failed = true;
+        }
+    }
+    if (piece.before != text->style) {
+        ca_text_style(text, piece.before);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ names */
+
 static bool is_escaped_byte(uint32_t c)
 {
     return c >= CA_ESCAPED_BYTE && c <= CA_ESCAPED_BYTE + 0xFF;
@@ -139,12 +194,8 @@ void ca_text_add_name(struct ca_text *text, const char *name)
     ca_text_add_name_bytes(text, name, strlen(name));
 }
 
-void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size)
+static void add_short(struct ca_text *text, const char *name, size_t size)
 {
-    if (!text->short_names) {
-        add_escaped(text, name, size, false);
-        return;
-    }
     struct ca_text brief = {0};
     ca_short_name(&brief, name, size);
     add_escaped(text, brief.bytes ? brief.bytes : "", brief.size, false);
@@ -152,9 +203,30 @@ void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size)
     ca_text_deinit(&brief);
 }
 
+void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size)
+{
+    struct piece piece = piece_begin(text, CA_STYLE_FILE);
+    if (text->short_names) {
+        add_short(text, name, size);
+    } else {
+        add_escaped(text, name, size, false);
+    }
+    piece_end(text, piece, false);
+}
+
+void ca_text_add_styled(struct ca_text *text, enum ca_style style, const char *name)
+{
+    enum ca_style before = text->style;
+    ca_text_style(text, style);
+    ca_text_add_name(text, name);
+    ca_text_style(text, before);
+}
+
 void ca_text_add_line_bytes(struct ca_text *text, const char *line, size_t size)
 {
+    struct piece piece = piece_begin(text, CA_STYLE_NOTE);
     add_escaped(text, line, size, true);
+    piece_end(text, piece, true);
 }
 
 void ca_text_add_target(struct ca_text *text, const char *name, size_t size)

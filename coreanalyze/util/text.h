@@ -6,6 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../coreanalyze.h"
+
+/* How text is shown on a terminal. */
+struct ca_look {
+    const char *const *styles; /* by enum ca_style: SGR parameters, "" = none; NULL = no colours */
+    size_t columns; /* names and source lines are marked for ca_text_fit; 0 = they stay as they are */
+};
+
+/* A name or a source line in a text, by its bytes. */
+struct ca_mark {
+    size_t start, end;
+    bool is_line;
+};
+
 /* Zero-initialise. After a failed allocation `failed` is set and everything added is ignored: check once at
  * the end.
  *
@@ -20,9 +34,21 @@ struct ca_text {
     bool failed;
     bool escape_names;
     bool short_names; /* names are shortened first (util/short_name.h) */
+    const struct ca_look *look; /* borrowed; NULL: as in a file */
+    enum ca_style style;        /* of what is added now */
+    struct ca_mark *marks;      /* in the order of the text; none without look->columns */
+    size_t mark_count, mark_capacity;
 };
 
-void ca_text_deinit(struct ca_text *text); /* keeps escape_names and short_names */
+void ca_text_deinit(struct ca_text *text); /* keeps escape_names, short_names and look */
+/* What is added from now on has this style. Names that are added in plain text have CA_STYLE_FILE and source
+ * lines CA_STYLE_NOTE of themselves. Nothing where the text has no colours. */
+void ca_text_style(struct ca_text *text, enum ca_style style);
+/* That of a difference. */
+static inline enum ca_style ca_style_of_change(__int128 change)
+{
+    return change > 0 ? CA_STYLE_GROWTH : change < 0 ? CA_STYLE_SHRINK : CA_STYLE_PLAIN;
+}
 void ca_text_add(struct ca_text *text, const char *string);
 void ca_text_add_bytes(struct ca_text *text, const char *bytes, size_t size);
 void ca_text_printf(struct ca_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -36,6 +62,8 @@ void ca_text_add_unsigned(struct ca_text *text, unsigned __int128 number);
  * (U+061C, U+200E, U+200F, U+202A..U+202E, U+2066..U+2069). Everything else, backslashes too, stays as it is.
  */
 void ca_text_add_name(struct ca_text *text, const char *name);
+/* The same in a style of its own. */
+void ca_text_add_styled(struct ca_text *text, enum ca_style style, const char *name);
 /* The code points that are not written as they are (of ca_utf8_next: bytes that are no UTF-8 among them). */
 bool ca_text_is_dangerous(uint32_t code_point);
 void ca_text_add_name_bytes(struct ca_text *text, const char *name, size_t size);

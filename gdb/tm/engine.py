@@ -73,7 +73,9 @@ class _Output(ctypes.Structure):
     _fields_ = [("context", ctypes.c_void_p),
                 ("write", _WRITE),
                 ("color", ctypes.c_int),
-                ("columns", ctypes.c_int)]
+                ("columns", ctypes.c_int),
+                ("styles", ctypes.POINTER(ctypes.c_char_p)),
+                ("progress", ctypes.c_void_p)]
 
 
 class State(ctypes.Structure):
@@ -410,14 +412,15 @@ class Target:
             self.invalidate()  # what was read last may be anything
         guard.raise_pending()
 
-    def run(self, arguments, write, color=False, columns=0, old=None):
+    def run(self, arguments, write, look=None, old=None):
         """Runs one command line without its SOURCE; write(stream, bytes) gets the text, stream 1 the answer
         and 2 the messages. Returns the exit code. Exceptions of `write` and of the Describer come out when
-        the engine has ended. old: the Target that stands for the SOURCE before this one."""
+        the engine has ended. look: the Look of the terminal that shows the text; None: it goes elsewhere.
+        old: the Target that stands for the SOURCE before this one."""
         targets = [self] if old is None else [old, self]
         with contextlib.ExitStack() as stack:
             guards = [stack.enter_context(target.reading()) for target in targets]
-            return run_command(arguments, write, color, columns, targets, guards[-1])
+            return run_command(arguments, write, look, targets, guards[-1])
 
     def state(self):
         """What the tracer says of itself: a State. Raises EngineError where no tracer is found."""
@@ -528,7 +531,23 @@ class Moment:
         library().ca_moment_destroy(self.pointer)
 
 
-def run_command(arguments, write, color=False, columns=0, targets=(), guard=None):
+class Look:
+    """How text is shown on a terminal. columns: its width, 0 = no limit; styles: by enum ca_style, what
+    stands between "ESC[" and "m", None = no colours."""
+
+    STYLES = ("plain", "title", "file", "function", "address", "size", "growth", "shrink", "note", "alarm")
+
+    def __init__(self, columns=0, styles=None):
+        self.columns, self.styles = columns, styles
+
+    def fill(self, output):
+        output.columns, output.color = self.columns, self.styles is not None
+        if self.styles is not None:
+            output.styles = (ctypes.c_char_p * len(self.STYLES))(
+                *(_encode(self.styles.get(name, "")) for name in self.STYLES))
+
+
+def run_command(arguments, write, look=None, targets=(), guard=None):
     """ca_command_run_on: the targets stand for the last SOURCE operands; those before are in the command
     line."""
     own_guard = guard is None
@@ -539,7 +558,8 @@ def run_command(arguments, write, color=False, columns=0, targets=(), guard=None
 
     argv = [_encode(argument) for argument in arguments]
     array = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
-    output = _Output(None, _WRITE(write_bytes), int(color), columns)
+    output = _Output(None, _WRITE(write_bytes))
+    (look or Look()).fill(output)
     pointers = (ctypes.c_void_p * (len(targets) + 1))(*[target.pointer for target in targets], None)
     call = (pointers, len(targets), len(argv), array, ctypes.byref(output))
     if not own_guard:

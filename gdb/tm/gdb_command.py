@@ -1,7 +1,6 @@
 """How a tm-* command runs: its arguments go to the engine, which computes and formats; the text goes through
 GDB's pager."""
 
-import os
 import re
 
 import gdb
@@ -10,6 +9,7 @@ from . import engine
 from . import gdb_complete
 from . import gdb_inferior
 from . import gdb_parameters
+from . import gdb_style
 
 _PREFIX = "coreanalyze: "  # before each message of the engine
 _HELP = re.compile(r"see coreanalyze (?:(\w+) )?--help$")
@@ -55,17 +55,11 @@ def _message(line, command):
     return _HELP.sub("see tm-%s --help" % command, line)
 
 
-def _colors_wanted(from_tty):
-    """Colours are for a user who types at a terminal, not for scripts that capture the text nor for MI."""
-    return from_tty and os.isatty(1) and bool(gdb.parameter("style enabled"))
-
-
 def run(arguments, target, from_tty=False, old=None):
     """Runs a command line of the engine on a target (and one before it). Messages of a command that gave no
     answer become GDB's error. Raises engine.EngineError, too."""
     pager = _Pager()
-    columns = gdb.parameter("width") or 0
-    status = target.run(arguments, pager.write, _colors_wanted(from_tty), columns, old)
+    status = target.run(arguments, pager.write, gdb_style.look(from_tty), old)
     pager.close()
     messages = pager.messages(arguments[0])
     if status not in (engine.COMPLETE, engine.PARTIAL) and messages:

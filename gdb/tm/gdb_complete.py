@@ -9,7 +9,7 @@ import gdb
 from . import engine
 
 _NOT_HERE = ("--pid", "-p")  # the process is GDB's own
-_PATH_OPTIONS = ("--output", "-o", "--sysroot", "--debug-dir")
+_PATH_OPTIONS = ("--output", "-o", "--sysroot", "--debug-dir", "--suppressions")
 
 _options = {}  # command: {"--by": "KEY" or None, ...}
 _choices = {}  # (command, option): [word, ...]

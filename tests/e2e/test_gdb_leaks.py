@@ -53,3 +53,17 @@ def test_errors_and_completion(program):
     assert b"No process" in session.stderr
     assert session["words"].split(b"\n") == [b"tm-leaks -roots all", b"tm-leaks -roots lsan"]
     assert session["options"] == b"tm-refs -chain"
+
+
+def test_suppressions(program, tmp_path):
+    """The same file, the same answer; it is completed as a file; what is wrong with it is GDB's error."""
+    built = program("list.c")
+    _, core = harness.crash(harness.traced([built]), tmp_path / "run")
+    (tmp_path / "known.supp").write_text("leak:^make$\n")
+    (tmp_path / "bad.supp").write_text("leak:a\nmake\n")
+    session = gdb([*ask("known", f"tm-leaks -suppressions {tmp_path}/known.supp"), *ask("words", f"complete tm-leaks -suppressions {tmp_path}/kn"),
+                   *ask("bad", f"tm-leaks --suppressions {tmp_path}/bad.supp")], built, core)
+    assert session["known"] == coreanalyze(f"leaks --suppressions {tmp_path}/known.supp", core)
+    assert b"     10        240 make\n" not in session["known"] and b"     10        240 ^make$\n" in session["known"]
+    assert session["words"] == f"tm-leaks -suppressions {tmp_path}/known.supp".encode()
+    assert f"tm-leaks: {tmp_path}/bad.supp:2: 'make' is no suppression".encode() in session.stderr

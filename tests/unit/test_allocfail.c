@@ -11,6 +11,7 @@
 
 #include "coreanalyze/output/flames/template.h"
 #include "coreanalyze/snapshot/statistics.h"
+#include "coreanalyze/terminal/fit.h"
 #include "coreanalyze/util/text.h"
 #include "image.h"
 
@@ -388,6 +389,8 @@ static const char *const command_lines[][10] = {
     {"report", NULL},
     {"top", "--format", "speedscope", NULL},
     {"top", "--by", "function", "--format", "html", NULL},
+    {"top", "-n0", "--by", "traceback", "--width", "20", "--color", "always", NULL},
+    {"leaks", "--suppressions", TM_SOURCE_DIR "/docs/examples/known-leaks.supp", "--width", "20", NULL},
 };
 enum { COMMAND_LINES = sizeof(command_lines) / sizeof(command_lines[0]) };
 
@@ -490,7 +493,8 @@ END_TEST
 int main(void)
 {
     arrays_fill();
-    tzset(); /* keeps what it has allocated */
+    tzset(); /* keeps what it has allocated, and so does what follows */
+    ca_text_columns("", 0);
     Suite *suite = suite_create("allocation failures");
     TCase *cases = tcase_create("each");
     tcase_add_test(cases, statistics_fail);

@@ -240,6 +240,75 @@ START_TEST(equal_to_the_definition)
 }
 END_TEST
 
+struct releasing {
+    size_t asked, held;
+};
+
+static struct made *made_of(const struct ca_block *block)
+{
+    for (size_t i = 0; i < block_count; i++) {
+        if (blocks[i].start == block->address && blocks[i].size == block->size &&
+            blocks[i].domain == block->domain) {
+            return &blocks[i];
+        }
+    }
+    ck_abort_msg("0x%lx is no block", (long)block->address);
+}
+
+static bool is_known(const struct made *made)
+{
+    return made->size % 3 == 0;
+}
+
+static bool knows(void *context, const struct ca_block *block, bool *ret_known)
+{
+    ck_assert(!made_of(block)->reached);
+    ((struct releasing *)context)->asked++;
+    *ret_known = is_known(made_of(block));
+    return true;
+}
+
+static bool held(void *context, const struct ca_block *block)
+{
+    ck_assert(!made_of(block)->reached && !is_known(made_of(block)));
+    ((struct releasing *)context)->held++;
+    return true;
+}
+
+/* Known leaks and what they reach are none: as if a root pointed to each of them. */
+START_TEST(released_as_the_definition_says)
+{
+    for (uint64_t round = 0; round < ROUNDS / 2; round++) {
+        struct image *image = heap_make(round, round % 3 == 0, round % 7 ? POINTERS : 10);
+        struct ca_target *target = image_target(image);
+        struct ca_error *error = NULL;
+        struct releasing releasing = {0};
+        struct ca_reach *reach = ca_reach_create(memory_of(target), true, &error);
+        ck_assert(reach && ca_reach_mark(reach));
+        ck_assert(ca_reach_release(reach, &(struct ca_release){&releasing, knows, held}, &error));
+        size_t before = 0, known = 0, after = 0, leaks = 0;
+        for (size_t i = 0; i < block_count; i++) {
+            bool is_leak = !blocks[i].reached;
+            before += is_leak;
+            known += is_leak && is_known(&blocks[i]);
+            blocks[i].reached = !is_leak || is_known(&blocks[i]);
+            blocks[i].indirect = false;
+        }
+        define();
+        for (size_t i = 0; i < block_count; i++) {
+            after += !blocks[i].reached;
+        }
+        ck_assert_uint_eq(releasing.asked, before);
+        ck_assert_uint_eq(releasing.held, before - known - after);
+        ck_assert(ca_reach_each_leak(reach, check_leak, &leaks, &error));
+        ck_assert_uint_eq(leaks, after);
+        ca_reach_destroy(reach);
+        ca_target_destroy(target);
+        image_destroy(image);
+    }
+}
+END_TEST
+
 /* The blocks that a chain goes through hold each other, and its length is the least. */
 START_TEST(path_is_shortest)
 {
@@ -372,6 +441,7 @@ int main(void)
     TCase *cases = tcase_create("heaps");
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, equal_to_the_definition);
+    tcase_add_test(cases, released_as_the_definition_says);
     tcase_add_test(cases, path_is_shortest);
     tcase_add_test(cases, references_are_all_there);
     tcase_add_test(cases, interrupted);

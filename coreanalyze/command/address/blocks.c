@@ -183,7 +183,12 @@ static bool entry_text(struct blocks *blocks, const struct ca_trace *trace, stru
     if (trace->thread) {
         snprintf(thread, sizeof thread, "%" PRIu32, trace->thread);
     }
-    ca_text_printf(text, "%-16s %12" PRIu64 " %10s %8s  ", address, trace->size, age, thread);
+    ca_text_style(text, CA_STYLE_ADDRESS);
+    ca_text_printf(text, "%-16s", address);
+    ca_text_style(text, CA_STYLE_SIZE);
+    ca_text_printf(text, " %12" PRIu64, trace->size);
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_printf(text, " %10s %8s  ", age, thread);
     if (trace->domain) {
         ca_text_printf(text, "domain %" PRIu32 ", ", trace->domain);
     }
@@ -260,7 +265,10 @@ static void add_size(struct ca_text *text, unsigned __int128 size)
 static bool write_text(struct blocks *blocks, struct ca_error **ret_error)
 {
     struct ca_text *text = &blocks->run->sink.text;
-    ca_text_printf(text, "%-16s %12s %10s %8s  %s\n", "address", "size", "age", "thread", "line");
+    ca_text_style(text, CA_STYLE_TITLE);
+    ca_text_printf(text, "%-16s %12s %10s %8s  %s", "address", "size", "age", "thread", "line");
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_add(text, "\n");
     for (size_t i = 0; i < blocks->count; i++) {
         if (!entry_text(blocks, &blocks->entries[i].trace, ret_error)) {
             return false;

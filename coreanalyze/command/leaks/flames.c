@@ -38,6 +38,7 @@ bool ca_leaks_write_flames(const struct ca_leaks_found *found, struct ca_error *
         };
     }
     struct ca_text notes = {0};
+    ca_leaks_add_suppressed(found, &notes);
     ca_leaks_add_notes(found, &notes);
     ca_coverage_add_text(&notes, "coverage", found->table);
     struct ca_flames flames = flames_of(found);

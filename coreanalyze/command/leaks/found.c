@@ -21,6 +21,7 @@ struct sums {
 
 struct finding {
     struct ca_leaks_found *found;
+    struct ca_snapshot *whole; /* with allocator functions: what suppressions are matched with */
     struct ca_selection *selection;
     bool by_thread;
     struct sums sums[CA_LEAK_KINDS];
@@ -161,6 +162,68 @@ static void groups_choose(struct ca_leaks_found *found)
     }
 }
 
+/* --------------------------------------------------------------------------------------------- suppressing
+ */
+
+static bool keeps_block(struct finding *finding, const struct ca_block *block, bool *ret_keeps)
+{
+    struct ca_trace trace = ca_trace_of_block(block);
+    return ca_selection_keeps(finding->selection, &trace, ret_keeps, &finding->error);
+}
+
+/* What the filters leave out is no part of the answer, suppressed or not. */
+static bool knows_leak(void *context, const struct ca_block *block, bool *ret_known)
+{
+    struct finding *finding = context;
+    struct ca_leaks_found *found = finding->found;
+    struct ca_suppression *suppression;
+    bool keeps;
+    if (!ca_suppressions_find(&found->suppressions, finding->whole, block->stack, &suppression,
+                              &finding->error) ||
+        !keeps_block(finding, block, &keeps)) {
+        return false;
+    }
+    *ret_known = suppression != NULL;
+    if (suppression && keeps) {
+        suppression->size += block->size;
+        suppression->count++;
+        found->suppressed_size += block->size;
+        found->suppressed_count++;
+    }
+    return true;
+}
+
+static bool holds_leak(void *context, const struct ca_block *block)
+{
+    struct finding *finding = context;
+    bool keeps;
+    if (!keeps_block(finding, block, &keeps)) {
+        return false;
+    }
+    finding->found->held_size += keeps ? block->size : 0;
+    finding->found->held_count += keeps;
+    return true;
+}
+
+static bool suppress(struct finding *finding, struct ca_error **ret_error)
+{
+    const struct ca_release release = {finding, knows_leak, holds_leak};
+    struct ca_leaks_found *found = finding->found;
+    if (!found->suppressions.count) {
+        return true;
+    }
+    finding->whole = ca_target_snapshot(found->run->targets[0], NULL, 0, true, ret_error);
+    if (!finding->whole || !ca_reach_release(found->reach, &release, ret_error)) {
+        return false;
+    }
+    if (finding->error) {
+        *ret_error = finding->error;
+        finding->error = NULL;
+        return false;
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------------------------------------- finding
  */
 
@@ -197,7 +260,8 @@ static bool leaks_select(struct finding *finding, struct ca_memory *memory, stru
     }
     done = done &&
            (found->reach = ca_reach_create(memory, options->roots == CA_ROOTS_ALL, ret_error)) != NULL &&
-           (ca_reach_mark(found->reach) || ca_fail_memory(ret_error)) && leaks_collect(finding, ret_error);
+           (ca_reach_mark(found->reach) || ca_fail_memory(ret_error)) && suppress(finding, ret_error) &&
+           leaks_collect(finding, ret_error);
     ca_selection_destroy(finding->selection);
     ca_types_destroy(types);
     return done;
@@ -208,6 +272,11 @@ bool ca_leaks_find(struct ca_leaks_found *found, struct ca_run *run, struct ca_e
     const struct ca_options *options = &run->options;
     *found = (struct ca_leaks_found){.run = run};
     struct finding finding = {.found = found, .by_thread = options->by == CA_KEY_THREAD};
+    for (size_t i = 0; i < options->suppressions.count; i++) {
+        if (!ca_suppressions_read(&found->suppressions, options->suppressions.items[i], ret_error)) {
+            return false;
+        }
+    }
     struct ca_memory *memory = ca_target_memory(run->targets[0], ret_error);
     if (!memory) {
         return false;
@@ -231,6 +300,7 @@ void ca_leaks_deinit(struct ca_leaks_found *found)
         ca_statistics_destroy(found->kinds[kind].stacks);
         free(found->kinds[kind].samples);
     }
+    ca_suppressions_deinit(&found->suppressions);
     ca_reach_destroy(found->reach);
     *found = (struct ca_leaks_found){0};
 }

@@ -5,6 +5,7 @@
 #include "../../reach/reach.h"
 #include "../../snapshot/statistics.h"
 #include "../run.h"
+#include "suppressions.h"
 
 #define CA_SAMPLES_MAX 10
 
@@ -31,6 +32,9 @@ struct ca_leaks_found {
     unsigned __int128 size, count; /* of both kinds */
     size_t others;                 /* groups that are not printed */
     unsigned __int128 other_size, other_count;
+    struct ca_suppressions suppressions;                 /* they know what each has suppressed */
+    unsigned __int128 suppressed_size, suppressed_count; /* all of them */
+    unsigned __int128 held_size, held_count; /* of others that suppressed ones hold, and that are no leaks */
 };
 
 /* "direct", "indirect" */
@@ -43,6 +47,9 @@ void ca_leaks_deinit(struct ca_leaks_found *found);
 
 /* Lines about what the answer rests on, besides the coverage. Nothing where all was seen. */
 void ca_leaks_add_notes(const struct ca_leaks_found *found, struct ca_text *text);
+
+/* What --suppressions has left out. Nothing without it. */
+void ca_leaks_add_suppressed(const struct ca_leaks_found *found, struct ca_text *text);
 
 /* The whole answer, in each format. */
 bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **ret_error);

@@ -22,6 +22,7 @@ static void fail_over_check(const struct ca_leaks_found *found, struct ca_run *r
 static void notes_message(const struct ca_leaks_found *found, struct ca_run *run)
 {
     struct ca_text text = {0};
+    ca_leaks_add_suppressed(found, &text);
     ca_leaks_add_notes(found, &text);
     ca_coverage_add_text(&text, "coverage", found->table);
     char *rest = text.failed ? NULL : text.bytes;

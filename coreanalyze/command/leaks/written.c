@@ -18,21 +18,14 @@ static const struct ca_samples *samples_of(const struct ca_leak_groups *groups,
 /* ---------------------------------------------------------------------------------------------------- text
  */
 
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define ALARM "\033[1;31m"
-#define PLAIN "\033[0m"
-
-static const char *style(const struct ca_leaks_found *found, const char *sequence)
-{
-    return found->run->color ? sequence : "";
-}
-
 static void add_size(struct ca_text *text, unsigned __int128 size)
 {
     char buffer[CA_SIZE_TEXT];
     ca_format_size(buffer, (double)size, false);
+    enum ca_style before = text->style;
+    ca_text_style(text, before == CA_STYLE_PLAIN ? CA_STYLE_SIZE : before);
     ca_text_add(text, buffer);
+    ca_text_style(text, before);
 }
 
 static void add_count(struct ca_text *text, unsigned __int128 count, const char *what)
@@ -41,14 +34,27 @@ static void add_count(struct ca_text *text, unsigned __int128 count, const char 
     ca_text_printf(text, " %s%s", what, count == 1 ? "" : "s");
 }
 
+/* How many addresses fit a line of the terminal, with what follows them. */
+static size_t samples_shown(const struct ca_text *text, const struct ca_samples *samples)
+{
+    enum { ADDRESS = 16, AROUND = 24 }; /* columns */
+    size_t columns = text->look ? text->look->columns : 0;
+    size_t fitting = columns > AROUND + ADDRESS ? (columns - AROUND) / ADDRESS : 1;
+    return columns && fitting < samples->count ? fitting : samples->count;
+}
+
 static void add_samples(struct ca_text *text, const struct ca_samples *samples, unsigned __int128 count)
 {
-    for (size_t i = 0; i < samples->count; i++) {
-        ca_text_printf(text, "%s0x%" PRIx64, i ? ", " : "    at ", samples->addresses[i]);
+    size_t shown = samples_shown(text, samples);
+    for (size_t i = 0; i < shown; i++) {
+        ca_text_add(text, i ? ", " : "    at ");
+        ca_text_style(text, CA_STYLE_ADDRESS);
+        ca_text_printf(text, "0x%" PRIx64, samples->addresses[i]);
+        ca_text_style(text, CA_STYLE_PLAIN);
     }
-    if (count > samples->count) {
+    if (count > shown) {
         ca_text_add(text, " and ");
-        ca_text_add_unsigned(text, count - samples->count);
+        ca_text_add_unsigned(text, count - shown);
         ca_text_add(text, " more");
     }
     ca_text_add(text, "\n");
@@ -63,9 +69,9 @@ static void add_source_line(const struct ca_leaks_found *found, struct ca_text *
     const struct ca_frame *frame = ca_snapshot_frame(found->snapshot, item->frames[0]);
     const char *line = ca_linecache_line(ca_snapshot_string(found->snapshot, frame->filename), frame->lineno);
     if (line[0]) {
-        ca_text_printf(text, "    %s", style(found, DIM));
+        ca_text_add(text, "    ");
         ca_text_add_line_bytes(text, line, strlen(line));
-        ca_text_printf(text, "%s\n", style(found, PLAIN));
+        ca_text_add(text, "\n");
     }
 }
 
@@ -112,6 +118,38 @@ static void add_totals(const struct ca_leaks_found *found, struct ca_text *text)
     ca_text_add(text, found->count ? ")\n" : "\n");
 }
 
+/* LeakSanitizer's summary, and a line with the sums. */
+void ca_leaks_add_suppressed(const struct ca_leaks_found *found, struct ca_text *text)
+{
+    const struct ca_suppressions *suppressions = &found->suppressions;
+    size_t used = 0;
+    if (!found->run->options.suppressions.count) {
+        return;
+    }
+    for (size_t i = 0; i < suppressions->count; i++) {
+        const struct ca_suppression *item = &suppressions->items[i];
+        if (item->count) {
+            ca_text_add(text, used++ ? "" : "Suppressions used:\n  count      bytes template\n");
+            ca_text_printf(text, "%7" PRIu64 " %10" PRIu64 " ", (uint64_t)item->count, (uint64_t)item->size);
+            ca_text_add_name(text, item->pattern);
+            ca_text_add(text, "\n");
+        }
+    }
+    ca_text_add(text, "Suppressed size: ");
+    add_size(text, found->suppressed_size);
+    ca_text_add(text, " in ");
+    add_count(text, found->suppressed_count, "block");
+    ca_text_printf(text, " by %zu of %zu pattern%s", used, suppressions->count,
+                   suppressions->count == 1 ? "" : "s");
+    if (found->held_count) {
+        ca_text_add(text, "; they hold ");
+        add_size(text, found->held_size);
+        ca_text_add(text, " in ");
+        add_count(text, found->held_count, "block");
+    }
+    ca_text_add(text, "\n");
+}
+
 void ca_leaks_add_notes(const struct ca_leaks_found *found, struct ca_text *text)
 {
     const struct ca_reach *reach = found->reach;
@@ -145,8 +183,10 @@ bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **r
     struct ca_text *text = &sink->text;
     uint64_t asked = found->run->options.limit.value;
     size_t groups = found->kinds[0].statistics->count + found->kinds[1].statistics->count;
-    ca_text_printf(text, "%s[ Top %" PRIu64 " leaks ]%s\n", style(found, BOLD), asked ? asked : groups,
-                   style(found, PLAIN));
+    ca_text_style(text, CA_STYLE_TITLE);
+    ca_text_printf(text, "[ Top %" PRIu64 " leaks ]", asked ? asked : groups);
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_add(text, "\n");
     for (size_t kind = 0; kind < CA_LEAK_KINDS; kind++) {
         const struct ca_leak_groups *of_kind = &found->kinds[kind];
         for (size_t i = 0; i < of_kind->shown; i++) {
@@ -157,11 +197,12 @@ bool ca_leaks_write_text(const struct ca_leaks_found *found, struct ca_error **r
         }
     }
     add_totals(found, text);
+    ca_leaks_add_suppressed(found, text);
     bool complete = ca_coverage_is_complete(found->table) && !found->reach->missing_bytes;
-    ca_text_add(text, style(found, complete ? DIM : ALARM));
+    ca_text_style(text, complete ? CA_STYLE_NOTE : CA_STYLE_ALARM);
     ca_leaks_add_notes(found, text);
     ca_coverage_add_text(text, "coverage", found->table);
-    ca_text_add(text, style(found, PLAIN));
+    ca_text_style(text, CA_STYLE_PLAIN);
     return true;
 }
 
@@ -210,6 +251,29 @@ static void add_sum_json(struct ca_json *json, const char *key, unsigned __int12
     ca_json_object_close(json);
 }
 
+static void add_suppressed_json(const struct ca_leaks_found *found, struct ca_json *json)
+{
+    ca_json_line(json);
+    ca_json_object_open(json, "suppressed");
+    ca_json_unsigned(json, "size", found->suppressed_size);
+    ca_json_unsigned(json, "count", found->suppressed_count);
+    add_sum_json(json, "held", found->held_size, found->held_count);
+    ca_json_array_open(json, "patterns");
+    for (size_t i = 0; i < found->suppressions.count; i++) {
+        const struct ca_suppression *item = &found->suppressions.items[i];
+        ca_json_line(json);
+        ca_json_object_open(json, NULL);
+        ca_json_string(json, "pattern", item->pattern);
+        ca_json_string(json, "file", item->file);
+        ca_json_unsigned(json, "line", item->line);
+        ca_json_unsigned(json, "size", item->size);
+        ca_json_unsigned(json, "count", item->count);
+        ca_json_object_close(json);
+    }
+    ca_json_array_close(json);
+    ca_json_object_close(json);
+}
+
 static void add_totals_json(const struct ca_leaks_found *found, struct ca_json *json)
 {
     ca_json_line(json);
@@ -249,6 +313,7 @@ bool ca_leaks_write_json(const struct ca_leaks_found *found, struct ca_error **r
     }
     ca_json_array_close(&json);
     add_totals_json(found, &json);
+    add_suppressed_json(found, &json);
     ca_json_line(&json);
     ca_json_unsigned(&json, "missing_bytes", found->reach->missing_bytes);
     ca_json_unsigned(&json, "undumped_bytes", found->reach->areas.undumped);

@@ -153,8 +153,12 @@ bool ca_case_add_stack(const struct ca_case *crash, struct ca_text *text, struct
         starts[shown++] = next;
         next = run_end(crash, next);
     }
-    ca_text_printf(text, "\nStack of thread %" PRIu32 "%s:\n", crash->thread->tid,
+    ca_text_add(text, "\n");
+    ca_text_style(text, CA_STYLE_TITLE);
+    ca_text_printf(text, "Stack of thread %" PRIu32 "%s:", crash->thread->tid,
                    next < crash->frame_count ? ", its most recent calls" : "");
+    ca_text_style(text, CA_STYLE_PLAIN);
+    ca_text_add(text, "\n");
     for (size_t i = shown; i-- > 0;) {
         size_t repeats = (i + 1 < shown ? starts[i + 1] : next) - starts[i] - 1;
         if (!add_frame(crash, text, &crash->frames[starts[i]], ret_error)) {

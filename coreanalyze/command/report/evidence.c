@@ -214,9 +214,12 @@ static bool tell_fault(struct evidence *evidence, struct ca_error **ret_error)
         break;
     }
     bool outside = place.kind == CA_PLACE_PAST || place.kind == CA_PLACE_BEFORE;
-    ca_text_add(text, place.kind == CA_PLACE_PAST     ? "\nOverflow: "
-                      : place.kind == CA_PLACE_BEFORE ? "\nUnderflow: "
-                                                      : "\n");
+    ca_text_add(text, "\n");
+    ca_text_style(text, CA_STYLE_ALARM);
+    ca_text_add(text, place.kind == CA_PLACE_PAST     ? "Overflow: "
+                      : place.kind == CA_PLACE_BEFORE ? "Underflow: "
+                                                      : "");
+    ca_text_style(text, CA_STYLE_PLAIN);
     ca_place_add_text(text, &place);
     ca_text_add(text, "\n");
     evidence->told = true;
@@ -432,7 +435,10 @@ static bool finding_tell(struct evidence *evidence, const struct finding *findin
     const struct ca_teller *teller = &evidence->crash->teller;
     const struct ca_freed *freed = &finding->place.freed;
     struct ca_deed allocation = ca_deed_of_allocation(&freed->block), release = ca_deed_of_free(freed);
-    ca_text_add(text, finding->strong ? "\nUse after free: " : "\nPerhaps a use after free: ");
+    ca_text_add(text, "\n");
+    ca_text_style(text, finding->strong ? CA_STYLE_ALARM : CA_STYLE_TITLE);
+    ca_text_add(text, finding->strong ? "Use after free: " : "Perhaps a use after free: ");
+    ca_text_style(text, CA_STYLE_PLAIN);
     ca_place_add_text(text, &finding->place);
     ca_text_add(text, "\n  found by: ");
     if (finding->value) {

@@ -41,7 +41,7 @@ static void add_position(const struct ca_run *run, struct ca_text *text, const s
     }
     if (position->function) {
         ca_text_add(text, "in ");
-        ca_text_add_name(text, position->function);
+        ca_text_add_styled(text, CA_STYLE_FUNCTION, position->function);
         ca_text_add(text, " ");
     }
     ca_text_add(text, "at ");

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../terminal/progress.h"
 #include "spool.h"
 
 #define BUFFER_SIZE  ((size_t)1 << 20)
@@ -61,6 +62,7 @@ struct stream {
     bool head_used;
     uint8_t *buffer;   /* BUFFER_SIZE */
     uint8_t *contents; /* BUFFER_SIZE, decompressed */
+    uint64_t used;     /* bytes of the input that were read */
     int failure;       /* errno of a read that failed */
 };
 
@@ -78,6 +80,14 @@ static ssize_t input_read(struct stream *stream, const void **ret_bytes)
         got = read(input->file, stream->buffer, BUFFER_SIZE);
     } while (got < 0 && errno == EINTR);
     stream->failure = got < 0 ? errno : 0;
+    stream->used += got > 0 ? (uint64_t)got : 0;
+    ca_progress_report(&(struct ca_progress){
+        .phase = input->compression == CA_PLAIN ? "reading" : "decompressing",
+        .subject = strcmp(input->name, "-") == 0 ? "standard input" : input->name,
+        .done = stream->used,
+        .total = input->size,
+        .bytes = true,
+    });
     *ret_bytes = stream->buffer;
     return got;
 }
