@@ -179,7 +179,7 @@ def test_complete_options(complete):
 
 
 @pytest.mark.parametrize("line, words", [
-    ("coreanalyze top --by ", {"lineno", "filename", "traceback", "function", "module", "domain", "thread", "type"}),
+    ("coreanalyze top --by ", {"lineno", "filename", "traceback", "function", "module", "domain", "thread", "source", "type"}),
     ("coreanalyze top --by=f", {"filename", "function"}),
     ("coreanalyze --by t", {"traceback", "thread", "type"}),
     ("coreanalyze top --color ", {"auto", "always", "never"}),
