@@ -191,7 +191,7 @@ install: all ## install into PREFIX (default /usr/local), below DESTDIR if that 
 	@echo 'source $(INSTALL_PREFIX)/share/tm/gdb/tm-gdb.py'
 
 # Folders that hold nothing but what is ours, and GDB's script, whose path is long.
-OWN_FOLDERS := share/tm/python/tm/__pycache__ share/tm/python/tm share/tm/python share/tm/gdb share/tm
+OWN_FOLDERS := share/tm/python/tm/__pycache__ share/tm/python/tm share/tm/python share/tm/gdb share/tm/schema share/tm
 
 .PHONY: uninstall
 uninstall: ## remove what install has put into PREFIX

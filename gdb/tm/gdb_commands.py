@@ -26,7 +26,7 @@ N is the number of lines to show, 10 by default, 0 for all of them. Some options
   -value VALUE      live (default), peak or total
   -include GLOB[:LINE], -exclude GLOB[:LINE], -all-frames    filter by source file
   -function GLOB, -module GLOB, -min-size BYTES, ...         filter otherwise
-  -format FORMAT    text (default), json, csv, pprof, folded, speedscope or html (a page: flame graph and table)
+  -format FORMAT    text (default), json, csv, pprof, folded, speedscope or html (flame graph and table)
   -o FILE           write to FILE
 "tm-top --help" explains all of them. The process must have been started under the tracer, libtm.so; nothing
 runs in it.

@@ -447,7 +447,7 @@ def test_completion_of_values(tmp_path):
         "tm-top --by ", "tm-top -by file", "tm-top --by=th", "tm-top -format ", "tm-info -format ",
         f"tm-top -o {tmp_path}/know")
     prefix = "tm-top --by "
-    assert keys == [prefix + key for key in ("domain", "filename", "function", "lineno", "module", "thread", "traceback", "type")]
+    assert keys == [prefix + key for key in ("domain", "filename", "function", "lineno", "module", "source", "thread", "traceback", "type")]
     assert one == ["tm-top -by filename"]
     assert equals == ["tm-top --by=thread"]
     assert {line.split()[-1] for line in formats} >= {"text", "json", "csv", "folded"}
