@@ -8,8 +8,9 @@
  *   - A zeroed element is an empty element. Elements never move while the process lives.
  *   - Multi-word elements are written first and published last by one aligned store (release order); the word that
  *     publishes is named in the comment of its structure.
+ *   - What is written once bears a check (tm_check_step and what follows it): the program may have overwritten it.
  *   - Within one major version, fields are only added at the end of a structure or in reserved space: readers take
- *     element sizes from the region table and must accept larger ones.
+ *     element sizes from the region table and must accept larger ones. docs/layout.md, "Versions", has the whole promise.
  */
 #ifndef TM_LAYOUT_H
 #define TM_LAYOUT_H
@@ -17,8 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TM_LAYOUT_MAJOR 0
-#define TM_LAYOUT_MINOR 1
+#define TM_LAYOUT_MAJOR 1
+#define TM_LAYOUT_MINOR 0
 
 /* 16 bytes each, no terminating NUL counted. The first byte is no ASCII so that text never matches. */
 #define TM_ROOT_MAGIC   "\x89tm-root\r\n\x1a\n\0\0\0"
@@ -103,7 +104,8 @@ struct tm_region {
     uint32_t flags;            /* 0 */
     uint64_t count;            /* elements handed out so far, an upper bound; UINT64_MAX = sparse, walk the directory */
     uint64_t committed;        /* bytes of segments and directories */
-    uint64_t reserved;
+    uint32_t check;            /* tm_region_check(): of all that stays as it is, which is not count and committed */
+    uint32_t reserved;
 };
 
 enum tm_region_kind {
@@ -144,7 +146,7 @@ enum tm_structure {
 
 struct tm_root {
     uint8_t magic[TM_MAGIC_SIZE]; /* TM_ROOT_MAGIC; written last during initialisation */
-    uint32_t major;               /* a reader refuses a larger one than its own */
+    uint32_t major;               /* a reader refuses another one than its own */
     uint32_t minor;
     uint64_t byte_order;          /* TM_BYTE_ORDER_PROBE */
     uint32_t header_size;         /* sizeof(struct tm_root) of the writer */
@@ -177,7 +179,9 @@ struct tm_root {
     uint32_t request;             /* enum tm_request */
     uint32_t request_argument;
     uint64_t untraced_time;       /* ns from the process's start to the start of tracing, with TM_FEATURE_ATTACHED; else 0 */
-    uint64_t reserved[7];
+    uint32_t check;               /* tm_root_check(): of what stays as it is */
+    uint32_t reserved;
+    uint64_t reserved2[6];
     struct tm_region regions[TM_REGION_MAX];
 };
 
@@ -234,7 +238,7 @@ struct tm_wide {
 };
 
 /* A freed block. Threads are dealt out to shards, each of which is a ring of root.freed_count elements from a multiple of
- * 2^24 on, its oldest overwritten. order publishes: 0 = empty or being written. */
+ * 2^24 on, its oldest overwritten. check publishes. */
 struct tm_freed {
     uint64_t order;      /* sequence number of the free in its shard, from 1; of two shards, freed_time decides */
     uint64_t address;
@@ -246,8 +250,9 @@ struct tm_freed {
     uint32_t allocated_stack;
     uint32_t freed_stack;
     uint32_t domain;
-    uint32_t busy; /* the writers' own */
+    uint32_t check; /* tm_freed_check(); 0 = empty, TM_FREED_BUSY = being written */
 };
+#define TM_FREED_BUSY 1
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Tracebacks
@@ -256,9 +261,9 @@ struct tm_freed {
 /* One distinct code position. Never reused, also when the code there is unloaded and other code takes its place
  * (that gets a new frame id with another module). word publishes. */
 struct tm_frame {
-    uint64_t word;   /* bits 56..63 enum tm_frame_kind, bits 0..55 address */
+    uint64_t word;   /* bits 56..63 enum tm_frame_kind, bits 0..55 address; 0 = empty */
     uint32_t module; /* index into MODULES, 0 = none known */
-    uint32_t flags;  /* 0 */
+    uint32_t check;  /* tm_frame_check() */
 };
 
 enum tm_frame_kind {
@@ -278,9 +283,9 @@ enum tm_frame_kind {
 /* One distinct traceback: its own frames, most recent first, then `shared` frames of its parent's traceback: those that
  * are left, at its old end, when the oldest `omitted` ones are taken off (a traceback that was cut keeps its most recent
  * frames, and another one's begin higher up). Depth = own + shared; at most 65535. Stack 1 has depth 0 and means
- * "unknown". check publishes. */
+ * "unknown", in every domain. A traceback has a record for each domain in which it allocated. check publishes. */
 struct tm_stack {
-    uint32_t check;        /* tm_stack_check() of the record, never 0 */
+    uint32_t check;        /* tm_stack_check(); 0 = empty */
     uint32_t frames;       /* index of the first own frame in STACK_FRAMES */
     uint32_t parent;       /* stack id, smaller than this one's; 0 = none */
     uint16_t own;          /* number of own frames */
@@ -289,12 +294,14 @@ struct tm_stack {
     uint16_t flags;        /* TM_STACK_* */
     uint16_t omitted;      /* oldest frames of the parent's traceback that this one lacks */
     uint16_t reserved;
+    uint32_t domain;       /* of its blocks, live and freed ones */
 };
 
 /* Counters of one stack in one thread's slot, kept with TM_FEATURE_STATS. A stack has a record in each slot, and for each
  * level of operations, that allocated or freed blocks of it; readers add them up, modulo 2^64, for a thread may free what
  * another allocated. Void unless generation is the low half of the root's, and while stack is 0. Each record is written by
- * one thread only. An operation in flight that is not DONE may or may not be contained. */
+ * one thread only, after the block's record and before the four counters of the operation: one in flight that is not DONE
+ * may or may not be contained, count and size each for itself. */
 struct tm_stack_stats {
     uint32_t stack;      /* stack id; 0 = unused */
     uint32_t generation; /* low 32 bits. Publishes */
@@ -308,7 +315,7 @@ struct tm_stack_stats {
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
- * Modules: an object file mapped into the process. start publishes.
+ * Modules: an object file mapped into the process. start publishes; unloaded_time alone changes after that.
  */
 #define TM_BUILD_ID_MAX 32
 
@@ -322,8 +329,10 @@ struct tm_module {
     uint32_t path_length;   /* bytes, without NUL */
     uint32_t build_id_length; /* bytes, 0 = it has none */
     uint32_t flags;         /* 0 */
-    uint8_t build_id[TM_BUILD_ID_MAX];
-    uint64_t reserved[5];
+    uint8_t build_id[TM_BUILD_ID_MAX]; /* 0 behind build_id_length */
+    uint32_t check;         /* tm_module_check() */
+    uint32_t path_check;    /* tm_text_check() of the path */
+    uint64_t reserved[4];
 };
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -356,7 +365,8 @@ enum tm_operation_code {
  *   TRACK       (domain, address) has a record with stack `stack` and size `size`: after. With TM_OPERATION_REPLACES
  *               (`entry` = size of the record before) and no record at all: after, the block is the operation's. Else before
  *   UNTRACK     (domain, address) still has a record: before, else after
- *   CONTROL     nothing to apply: the generation decides
+ *   CONTROL     nothing to apply: the generation decides. The peak is what is live now if `address` says to reset it,
+ *               or if it is more than was allocated in this generation
  * While an operation is in flight and not DONE `before` holds what the four counters were when it began; readers use
  * those and apply the operation themselves. The STATS of its stacks may or may not contain it yet. */
 struct tm_operation {
@@ -404,28 +414,119 @@ struct tm_thread {
  * What both sides compute
  */
 
-/* check of a stack record: FNV-1a, 32 bits, over parent, shared, omitted, total_nframe, flags and the own frame ids, each
- * as the bytes of a little-endian uint32_t; 0 is replaced by 1. */
+/* Checks. A change of one word, whatever it is, always changes the check; of others it misses one in 2^32. What 1.0 has is
+ * covered, in the order of the functions below; what later minor versions add is not. */
+#define TM_CHECK_START UINT32_C(2166136261)
+
 static inline uint32_t tm_check_step(uint32_t check, uint32_t word)
 {
-    for (int byte = 0; byte < 4; byte++) {
-        check = (check ^ ((word >> (8 * byte)) & 0xff)) * UINT32_C(16777619);
-    }
-    return check;
+    check = (check ^ word) * UINT32_C(0x9e3779b1);
+    return check ^ check >> 15;
+}
+
+/* The lower half first. */
+static inline uint32_t tm_check_step_long(uint32_t check, uint64_t word)
+{
+    return tm_check_step(tm_check_step(check, (uint32_t)word), (uint32_t)(word >> 32));
+}
+
+/* 0 and 1 say other things where a check publishes. */
+static inline uint32_t tm_check_end(uint32_t check)
+{
+    return check < 2 ? check + 2 : check;
 }
 
 static inline uint32_t tm_stack_check(const struct tm_stack *stack, const uint32_t *own_frames)
 {
-    uint32_t check = UINT32_C(2166136261);
-    check = tm_check_step(check, stack->parent);
+    uint32_t check = tm_check_step(TM_CHECK_START, stack->parent);
+    check = tm_check_step(check, stack->own);
     check = tm_check_step(check, stack->shared);
     check = tm_check_step(check, stack->omitted);
     check = tm_check_step(check, stack->total_nframe);
     check = tm_check_step(check, stack->flags);
+    check = tm_check_step(check, stack->domain);
     for (unsigned i = 0; i < stack->own; i++) {
         check = tm_check_step(check, own_frames[i]);
     }
-    return check ? check : 1;
+    return tm_check_end(check);
+}
+
+static inline uint32_t tm_frame_check(uint64_t word, uint32_t module)
+{
+    return tm_check_end(tm_check_step(tm_check_step_long(TM_CHECK_START, word), module));
+}
+
+static inline uint32_t tm_module_check(const struct tm_module *module)
+{
+    uint32_t check = tm_check_step_long(TM_CHECK_START, module->start);
+    check = tm_check_step_long(check, module->end);
+    check = tm_check_step_long(check, module->bias);
+    check = tm_check_step_long(check, module->loaded_time);
+    check = tm_check_step(check, module->path);
+    check = tm_check_step(check, module->path_length);
+    check = tm_check_step(check, module->build_id_length);
+    check = tm_check_step(check, module->flags);
+    for (unsigned i = 0; i < TM_BUILD_ID_MAX; i++) {
+        check = tm_check_step(check, module->build_id[i]);
+    }
+    return tm_check_end(check);
+}
+
+/* Each byte is a word. */
+static inline uint32_t tm_text_check(const char *text, uint32_t length)
+{
+    uint32_t check = TM_CHECK_START;
+    for (uint32_t i = 0; i < length; i++) {
+        check = tm_check_step(check, (uint8_t)text[i]);
+    }
+    return tm_check_end(check);
+}
+
+static inline uint32_t tm_freed_check(const struct tm_freed *freed)
+{
+    uint32_t check = tm_check_step_long(TM_CHECK_START, freed->order);
+    check = tm_check_step_long(check, freed->address);
+    check = tm_check_step_long(check, freed->size);
+    check = tm_check_step_long(check, freed->allocated_time);
+    check = tm_check_step_long(check, freed->freed_time);
+    check = tm_check_step(check, freed->allocated_thread);
+    check = tm_check_step(check, freed->freed_thread);
+    check = tm_check_step(check, freed->allocated_stack);
+    check = tm_check_step(check, freed->freed_stack);
+    check = tm_check_step(check, freed->domain);
+    return tm_check_end(check);
+}
+
+static inline uint32_t tm_region_check(const struct tm_region *region)
+{
+    uint32_t check = tm_check_step(TM_CHECK_START, region->kind);
+    check = tm_check_step(check, region->shard);
+    check = tm_check_step(check, region->element_size);
+    check = tm_check_step(check, region->segment_shift);
+    check = tm_check_step_long(check, region->directory);
+    check = tm_check_step(check, region->directory_length);
+    check = tm_check_step(check, region->middle_bits);
+    check = tm_check_step(check, region->key_shift);
+    check = tm_check_step(check, region->flags);
+    return tm_check_end(check);
+}
+
+static inline uint32_t tm_root_check(const struct tm_root *root)
+{
+    uint32_t check = tm_check_step(TM_CHECK_START, root->major);
+    check = tm_check_step(check, root->minor);
+    check = tm_check_step_long(check, root->byte_order);
+    check = tm_check_step(check, root->header_size);
+    check = tm_check_step(check, root->machine);
+    check = tm_check_step_long(check, root->self);
+    check = tm_check_step_long(check, root->start_time);
+    check = tm_check_step(check, root->region_size);
+    check = tm_check_step(check, root->field_count);
+    check = tm_check_step_long(check, root->fields);
+    check = tm_check_step_long(check, root->sample_bytes);
+    check = tm_check_step_long(check, root->max_bytes);
+    check = tm_check_step_long(check, root->freed_count);
+    return tm_check_end(check);
 }
 
 /* With sample_bytes in the root not every block is recorded. Samples are points of a Poisson process over the
@@ -475,7 +576,8 @@ TM_ASSERT_FIELD(tm_region, key_shift, 32, 4);
 TM_ASSERT_FIELD(tm_region, flags, 36, 4);
 TM_ASSERT_FIELD(tm_region, count, 40, 8);
 TM_ASSERT_FIELD(tm_region, committed, 48, 8);
-TM_ASSERT_FIELD(tm_region, reserved, 56, 8);
+TM_ASSERT_FIELD(tm_region, check, 56, 4);
+TM_ASSERT_FIELD(tm_region, reserved, 60, 4);
 
 TM_ASSERT_FIELD(tm_root, magic, 0, 16);
 TM_ASSERT_FIELD(tm_root, major, 16, 4);
@@ -509,7 +611,9 @@ TM_ASSERT_FIELD(tm_root, anomaly_count, 192, 8);
 TM_ASSERT_FIELD(tm_root, request, 200, 4);
 TM_ASSERT_FIELD(tm_root, request_argument, 204, 4);
 TM_ASSERT_FIELD(tm_root, untraced_time, 208, 8);
-TM_ASSERT_FIELD(tm_root, reserved, 216, 56);
+TM_ASSERT_FIELD(tm_root, check, 216, 4);
+TM_ASSERT_FIELD(tm_root, reserved, 220, 4);
+TM_ASSERT_FIELD(tm_root, reserved2, 224, 48);
 TM_ASSERT_FIELD(tm_root, regions, 272, 64 * TM_REGION_MAX);
 
 TM_ASSERT_FIELD(tm_live_detail, word, 0, 8);
@@ -539,11 +643,11 @@ TM_ASSERT_FIELD(tm_freed, freed_thread, 44, 4);
 TM_ASSERT_FIELD(tm_freed, allocated_stack, 48, 4);
 TM_ASSERT_FIELD(tm_freed, freed_stack, 52, 4);
 TM_ASSERT_FIELD(tm_freed, domain, 56, 4);
-TM_ASSERT_FIELD(tm_freed, busy, 60, 4);
+TM_ASSERT_FIELD(tm_freed, check, 60, 4);
 
 TM_ASSERT_FIELD(tm_frame, word, 0, 8);
 TM_ASSERT_FIELD(tm_frame, module, 8, 4);
-TM_ASSERT_FIELD(tm_frame, flags, 12, 4);
+TM_ASSERT_FIELD(tm_frame, check, 12, 4);
 
 TM_ASSERT_FIELD(tm_stack, check, 0, 4);
 TM_ASSERT_FIELD(tm_stack, frames, 4, 4);
@@ -554,6 +658,7 @@ TM_ASSERT_FIELD(tm_stack, total_nframe, 16, 2);
 TM_ASSERT_FIELD(tm_stack, flags, 18, 2);
 TM_ASSERT_FIELD(tm_stack, omitted, 20, 2);
 TM_ASSERT_FIELD(tm_stack, reserved, 22, 2);
+TM_ASSERT_FIELD(tm_stack, domain, 24, 4);
 
 TM_ASSERT_FIELD(tm_stack_stats, stack, 0, 4);
 TM_ASSERT_FIELD(tm_stack_stats, generation, 4, 4);
@@ -575,7 +680,9 @@ TM_ASSERT_FIELD(tm_module, path_length, 44, 4);
 TM_ASSERT_FIELD(tm_module, build_id_length, 48, 4);
 TM_ASSERT_FIELD(tm_module, flags, 52, 4);
 TM_ASSERT_FIELD(tm_module, build_id, 56, 32);
-TM_ASSERT_FIELD(tm_module, reserved, 88, 40);
+TM_ASSERT_FIELD(tm_module, check, 88, 4);
+TM_ASSERT_FIELD(tm_module, path_check, 92, 4);
+TM_ASSERT_FIELD(tm_module, reserved, 96, 32);
 
 TM_ASSERT_FIELD(tm_operation, code, 0, 4);
 TM_ASSERT_FIELD(tm_operation, domain, 4, 4);

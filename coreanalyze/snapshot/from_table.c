@@ -372,44 +372,24 @@ static bool weigh_live(struct table_resolver *resolver, struct weights *weights,
     return good;
 }
 
-/* Peak and totals are kept per stack. A stack is a call of one function, so that its blocks are of one
- * domain: that of those which live, 0 where none does. */
+/* Peak and totals are kept per stack, and each stack is of one domain. */
 static bool weigh_counters(struct table_resolver *resolver, enum ca_value value, struct weights *weights,
                            struct ca_error **ret_error)
 {
     struct ca_table *table = resolver->table;
-    uint32_t *domains, *domain_of = calloc(table->stack_count, sizeof(*domain_of));
-    size_t domain_count;
-    if (!domain_of) {
-        return ca_fail_memory(ret_error);
-    }
-    if (!ca_table_domains(table, &domains, &domain_count, ret_error)) {
-        free(domain_of);
-        return false;
-    }
-    bool good = true;
-    for (size_t d = 0; good && d < domain_count; d++) {
-        struct ca_stack_weight *stacks;
-        if (domains[d] == 0) {
-            continue;
-        }
-        good = ca_table_weigh(table, domains[d], &stacks, ret_error);
-        for (size_t i = 0; good && i < table->stack_count; i++) {
-            domain_of[i] = stacks[i].count ? domains[d] : domain_of[i];
-        }
-        free(good ? stacks : NULL);
-    }
+    bool good = ca_table_settle_counters(table, ret_error);
     for (size_t i = 0; good && i < table->stack_count; i++) {
         const struct ca_stack_stats *stats = &table->stats[i];
         bool peak = value == CA_VALUE_PEAK;
-        if (!weights_add(weights, (uint32_t)i, domain_of[i], 0, peak ? stats->peak_count : stats->total_count,
+        if (!weights_add(weights, (uint32_t)i, table->stacks[i].domain, 0,
+                         peak ? stats->peak_count : stats->total_count,
                          peak ? stats->peak_size : stats->total_size)) {
             good = ca_fail_memory(ret_error);
         }
     }
-    ca_agreement_check_counters(table);
-    free(domains);
-    free(domain_of);
+    if (good) {
+        ca_agreement_check_counters(table, value == CA_VALUE_PEAK);
+    }
     return good;
 }
 

@@ -49,24 +49,17 @@ static bool peak_adds_up(const struct ca_table *table)
     return table->root.fold_bytes != 0 || table->root.features & TM_FEATURE_INHERITED || size == table->peak;
 }
 
-void ca_agreement_check_counters(struct ca_table *table)
+void ca_agreement_check_counters(struct ca_table *table, bool peak)
 {
     const struct ca_table_private *internal = table->internal;
-    uint64_t count = 0, size = 0;
-    for (size_t i = 0; i < internal->thread_count; i++) {
-        for (size_t level = 0; level < TM_OPERATION_LEVELS; level++) {
-            const struct tm_operation *operation = &internal->threads[i].operations[level];
-            bool counts = operation->generation == table->root.generation;
-            count += counts ? operation->allocated_count : 0;
-            size += counts ? operation->allocated_size : 0;
-        }
-    }
+    uint64_t count = internal->allocated_count, size = internal->allocated_size;
     for (size_t i = 0; i < table->stack_count; i++) {
         count -= table->stats[i].total_count;
         size -= table->stats[i].total_size;
     }
-    bool whole = ca_table_has_counters(table) && count == 0 && size == 0 && peak_adds_up(table);
-    if (is_expected(table) && !internal->busy && !whole) {
+    bool is_usable = internal->busy ? internal->settled : ca_table_has_counters(table);
+    bool whole = is_usable && count == 0 && size == 0 && (!peak || peak_adds_up(table));
+    if (is_expected(table) && (!internal->busy || internal->settled) && !whole) {
         table->coverage.disagree = true;
     }
 }

@@ -263,6 +263,7 @@ static bool walk_element(struct walk *walk, const struct ca_live_rules *rules, u
         .stack = ca_word_stack(element.word),
         .thread = element.thread,
     };
+    walk->scan.rejected += ca_stack_is_foreign(walk->scan.table, block.stack, 0);
     return walk_emit_extra(walk, block.address) && walk_emit(walk, block);
 }
 

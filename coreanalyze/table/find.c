@@ -17,8 +17,7 @@
 /* No header is as large: a bound for damaged ones. */
 #define HEADER_SIZE_MAX (UINT32_C(1) << 20)
 #define HEADER_SIZE_MIN offsetof(struct tm_root, regions)
-/* A region descriptor has at least what finds its elements. */
-#define REGION_SIZE_MIN offsetof(struct tm_region, committed)
+#define REGION_SIZE_MIN sizeof(struct tm_region)
 
 struct search {
     struct ca_source *source;
@@ -40,7 +39,7 @@ static enum ca_root_check root_bad(struct ca_source *source, uint64_t address, s
     return CA_ROOT_BAD;
 }
 
-/* The fields before `regions`, which every 0.x has in these places. */
+/* The fields before `regions`, which every 1.y has in these places. */
 static enum ca_root_check root_check_head(struct ca_source *source, uint64_t address,
                                           const struct tm_root *root, struct ca_error **ret_error)
 {
@@ -56,6 +55,15 @@ static enum ca_root_check root_check_head(struct ca_source *source, uint64_t add
                 "%s: the tracer's tables have layout version %" PRIu32 ".%" PRIu32
                 ", this reader knows versions up to %d.%d; use the coreanalyze of the tracer's release",
                 ca_source_name(source), root->major, root->minor, TM_LAYOUT_MAJOR, TM_LAYOUT_MINOR);
+        return CA_ROOT_BAD;
+    }
+    if (root->major < TM_LAYOUT_MAJOR && root->byte_order == TM_BYTE_ORDER_PROBE) {
+        ca_fail(
+            ret_error, CA_NOTHING,
+            "%s: the tracer's tables have layout version %" PRIu32 ".%" PRIu32
+            ", which was never released, this reader knows version %d.%d; use the coreanalyze that was built "
+            "with that tracer",
+            ca_source_name(source), root->major, root->minor, TM_LAYOUT_MAJOR, TM_LAYOUT_MINOR);
         return CA_ROOT_BAD;
     }
     if (root->byte_order != TM_BYTE_ORDER_PROBE) {

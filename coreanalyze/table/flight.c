@@ -231,6 +231,7 @@ static bool operation_is_stale(struct ca_table *table, const struct tm_thread *t
 
 struct totals {
     uint64_t count, size; /* modulo 2^64: a thread frees what another allocated */
+    uint64_t allocated_count, allocated_size;
 };
 
 static bool overlay_add(struct ca_table_private *internal, const struct ca_block *block,
@@ -257,10 +258,46 @@ static bool in_flight_add(struct ca_table *table, const struct ca_in_flight *sho
     return true;
 }
 
-static void totals_add(struct totals *totals, uint64_t count, uint64_t size)
+static void totals_add(struct totals *totals, const struct effect *effect)
 {
-    totals->count += count;
-    totals->size += size;
+    totals->count += effect->allocated_count - effect->freed_count;
+    totals->size += effect->allocated_size - effect->freed_size;
+    totals->allocated_count += effect->allocated_count;
+    totals->allocated_size += effect->allocated_size;
+}
+
+static bool change_add(struct ca_table_private *internal, const struct ca_change *change,
+                       struct ca_error **ret_error)
+{
+    if (change->count == 0) {
+        return true;
+    }
+    struct ca_change *grown = realloc(internal->changes, (internal->change_count + 1) * sizeof(*grown));
+    if (!grown) {
+        return ca_fail_memory(ret_error);
+    }
+    internal->changes = grown;
+    internal->changes[internal->change_count++] = *change;
+    return true;
+}
+
+static bool changes_add(struct ca_table_private *internal, const struct tm_operation *operation,
+                        const struct effect *effect, struct ca_error **ret_error)
+{
+    bool has_word = operation->entry &&
+                    (operation->code == TM_OPERATION_FREE || operation->code == TM_OPERATION_REALLOCATE);
+    struct ca_change added = {
+        .stack = operation->stack,
+        .count = effect->allocated_count,
+        .size = effect->allocated_size,
+    };
+    struct ca_change removed = {
+        .stack = has_word ? entry_stack(operation->entry) : 0,
+        .removes = true,
+        .count = effect->freed_count,
+        .size = effect->freed_size,
+    };
+    return change_add(internal, &added, ret_error) && change_add(internal, &removed, ret_error);
 }
 
 /* An operation that the tables and counters do not contain yet, or only in part. Its records are void if its
@@ -271,19 +308,22 @@ static bool operation_apply(struct ca_table *table, const struct tm_operation *o
     struct ca_table_private *internal = table->internal;
     struct decision decision = {.shown = *shown};
     internal->busy = true;
+    if (operation->code == TM_OPERATION_CONTROL) { /* the generation does not tell of the peak */
+        internal->peak_is_now = internal->peak_is_now || operation->address == TM_REQUEST_RESET_PEAK;
+        internal->is_controlled = true;
+    }
     if (!internal->traced || operation->generation != table->root.generation) {
         return true;
     }
     if (!decide(table, operation, &decision, ret_error) ||
+        !changes_add(internal, operation, &decision.effect, ret_error) ||
         (decision.has_overlay && !overlay_add(internal, &decision.overlay, ret_error))) {
         return false;
     }
     *shown = decision.shown;
     const uint64_t *before = operation->before;
-    const struct effect *effect = &decision.effect;
-    totals_add(totals, before[0] - before[2], before[1] - before[3]);
-    totals_add(totals, effect->allocated_count - effect->freed_count,
-               effect->allocated_size - effect->freed_size);
+    totals_add(totals, &(struct effect){before[0], before[1], before[2], before[3]});
+    totals_add(totals, &decision.effect);
     return true;
 }
 
@@ -306,8 +346,8 @@ static bool operation_read(struct ca_table *table, const struct tm_thread *threa
             return false;
         }
     } else if (operation->generation == table->root.generation && table->internal->traced) {
-        totals_add(totals, operation->allocated_count - operation->freed_count,
-                   operation->allocated_size - operation->freed_size);
+        totals_add(totals, &(struct effect){operation->allocated_count, operation->allocated_size,
+                                            operation->freed_count, operation->freed_size});
     }
     if (idle || operation_is_stale(table, thread, operation)) {
         return true;
@@ -327,9 +367,13 @@ bool ca_flight_read(struct ca_table *table, struct ca_error **ret_error)
             }
         }
     }
+    internal->allocated_count = totals.allocated_count;
+    internal->allocated_size = totals.allocated_size;
     /* Below 0 only where a table was cut or damaged */
     table->current = (int64_t)totals.size < 0 ? 0 : totals.size;
     internal->count_now = (int64_t)totals.count < 0 ? 0 : totals.count;
+    internal->peak_is_now =
+        internal->peak_is_now || (internal->is_controlled && table->root.peak > totals.allocated_size);
     uint64_t peak = internal->peak_is_now || !internal->traced ? 0 : table->root.peak;
     table->peak = peak > table->current ? peak : table->current;
     table->coverage.in_flight = table->in_flight_count;

@@ -26,10 +26,11 @@ static bool freed_add(struct ca_table *table, const struct tm_freed *from, size_
 {
     struct ca_table_private *internal = table->internal;
     uint64_t end;
-    if (from->order == 0) {
+    if (from->check == 0 || from->check == TM_FREED_BUSY) {
         return true; /* empty, or being written */
     }
-    if (__builtin_add_overflow(from->address, from->size, &end) || from->address == 0) {
+    if (from->check != tm_freed_check(from) || __builtin_add_overflow(from->address, from->size, &end) ||
+        from->address == 0) {
         table->coverage.rejected++;
         return true;
     }

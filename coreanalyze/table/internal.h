@@ -62,7 +62,8 @@ struct ca_table_private {
     struct ca_region *regions; /* every region of a known kind, in the root's order */
     size_t region_count;
     bool traced;          /* there are traces: state is tracing and no clear is asked for */
-    bool peak_is_now;     /* the peak is to be reset */
+    bool peak_is_now;     /* the peak is to be reset, or is being so */
+    bool is_controlled;   /* a start, stop or clear is in flight */
     uint64_t stack_limit; /* stack ids below were handed out by the tracer, whether or not they can be read */
 
     struct tm_thread *threads;
@@ -81,6 +82,16 @@ struct ca_table_private {
     struct ca_block *overlay; /* blocks that are live although no record says so: of operations in flight */
     size_t overlay_count;
     bool busy; /* some thread's slot has an operation that is not done, in flight or left by longjmp */
+
+    struct ca_change {  /* by an operation that is not DONE and is shown as done */
+        uint32_t stack; /* 0 = not known, of a block in WIDE that goes */
+        bool removes;
+        uint64_t count, size; /* as counters count */
+    } * changes;
+    size_t change_count;
+    uint64_t allocated_count, allocated_size; /* since start, by the threads' counters, operations in flight
+                                                 as shown */
+    bool settled;                             /* ca_table_settle_counters is done */
 
     uint64_t count_now; /* live blocks by the threads' counters, operations in flight as shown */
     bool scanned;       /* coverage.blocks and coverage.rejected hold what a scan of the blocks found */
@@ -103,6 +114,12 @@ bool ca_wide_held(struct ca_table *table, const struct tm_operation *operation, 
                   struct ca_block *ret_block, bool *ret_found, struct ca_error **ret_error);
 /* Newest time stamp of blocks and of the history of freed ones. */
 bool ca_blocks_newest(struct ca_table *table, uint64_t *ret_time, struct ca_error **ret_error);
+
+/* True while the peak is what is live now. */
+static inline bool ca_peak_is_now(const struct ca_table *table)
+{
+    return table->current > table->root.peak || table->internal->peak_is_now;
+}
 
 /* The two ways to ca_table_weigh. Counters: *ret_usable false when they cannot be had or do not add up to the
  * totals. */

@@ -82,6 +82,13 @@ static inline bool ca_stack_is_void(const struct ca_table *table, uint32_t stack
     return stack > 1 && table->stacks[stack].check == 0 && table->coverage.missing_bytes == 0;
 }
 
+/* True where the block's domain is not that of its stack: one of the two was overwritten. */
+static inline bool ca_stack_is_foreign(const struct ca_table *table, uint32_t stack, uint32_t domain)
+{
+    return stack > 1 && stack < table->stack_count && table->stacks[stack].check > 1 &&
+           table->stacks[stack].domain != domain;
+}
+
 /* The first scan of all blocks counts them for the coverage, and sees whether the counters agree. */
 void ca_scan_finish(const struct ca_scan *scan);
 

@@ -31,9 +31,9 @@ static uint32_t least_element_size(uint32_t kind)
     case TM_REGION_STRINGS:
         return 1;
     case TM_REGION_FRAMES:
-        return offsetof(struct tm_frame, flags);
+        return sizeof(struct tm_frame);
     case TM_REGION_STACKS:
-        return offsetof(struct tm_stack, reserved);
+        return sizeof(struct tm_stack);
     case TM_REGION_STACK_FRAMES:
         return sizeof(uint32_t);
     case TM_REGION_LIVE:
@@ -43,7 +43,7 @@ static uint32_t least_element_size(uint32_t kind)
     case TM_REGION_WIDE:
         return offsetof(struct tm_wide, reserved);
     case TM_REGION_HISTORY:
-        return offsetof(struct tm_freed, busy);
+        return sizeof(struct tm_freed);
     default:
         return UINT32_MAX;
     }

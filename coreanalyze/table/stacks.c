@@ -29,12 +29,14 @@ bool ca_table_copy(struct ca_table *table, uint32_t kind, size_t size, void **re
 
 /* ----------------------------------------------------------------------------------------- modules */
 
-/* NULL only when out of memory; "" when the bytes are not there, which nothing but a cut core explains. */
+/* NULL only when out of memory; "" when the bytes are not there, which nothing but a cut core explains, or
+ * are not those that were written. */
 static char *path_copy(struct ca_table *table, const struct tm_module *module, const char *strings,
                        size_t string_size)
 {
     size_t length = module->path_length;
-    if (length > PATH_LENGTH_MAX || module->path > string_size || length > string_size - module->path) {
+    if (length > PATH_LENGTH_MAX || module->path > string_size || length > string_size - module->path ||
+        tm_text_check(strings + module->path, (uint32_t)length) != module->path_check) {
         length = 0;
         table->coverage.rejected += table->coverage.missing_bytes == 0;
     }
@@ -44,7 +46,8 @@ static char *path_copy(struct ca_table *table, const struct tm_module *module, c
 static bool module_copy(struct ca_table *table, const struct tm_module *from, const char *strings,
                         size_t string_size, struct ca_module *module)
 {
-    bool sane = from->end >= from->start && from->build_id_length <= TM_BUILD_ID_MAX;
+    bool sane = from->check == tm_module_check(from) && from->end >= from->start &&
+                from->build_id_length <= TM_BUILD_ID_MAX;
     if (from->start == 0 || !sane) {
         table->coverage.rejected += from->start != 0;
         module->path = strdup("");
@@ -86,20 +89,24 @@ static bool modules_read(struct ca_table *table, struct ca_error **ret_error)
 
 /* ------------------------------------------------------------------------------------------ frames */
 
-/* Code lies in its module. A return address may be the first behind it: the call is what counts. */
-static bool frame_is_plausible(const struct ca_table *table, const struct tm_frame *frame)
+/* Code lies in its module, whose record was there before. A return address may be the first behind it: the
+ * call is what counts. */
+static bool frame_is_sane(const struct ca_table *table, const struct tm_frame *frame)
 {
-    if (frame->module >= table->module_count) {
+    if (frame->module >= table->module_count || frame->check != tm_frame_check(frame->word, frame->module)) {
         return false;
     }
     const struct ca_module *module = &table->modules[frame->module];
+    if (module->start == 0) {
+        return frame->module == 0 || table->coverage.missing_bytes;
+    }
     uint64_t address = frame->word & TM_FRAME_ADDRESS_MASK, kind = frame->word >> TM_FRAME_KIND_SHIFT;
     uint64_t call = kind == TM_FRAME_RETURN ? address - 1 : address;
     bool is_address = kind == TM_FRAME_RETURN || kind == TM_FRAME_INTERRUPTED;
-    return module->start == 0 || frame->word == 0 || !is_address ||
-           (call >= module->start && call < module->end);
+    return !is_address || (call >= module->start && call < module->end);
 }
 
+/* A frame that is damaged stays in its tracebacks, as one of unknown code. */
 static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
 {
     void *frames;
@@ -110,7 +117,7 @@ static bool frames_read(struct ca_table *table, struct ca_error **ret_error)
     table->frames = frames;
     memset(&table->frames[0], 0, sizeof(table->frames[0]));
     for (size_t i = 1; i < table->frame_count; i++) {
-        if (!frame_is_plausible(table, &table->frames[i])) {
+        if (table->frames[i].word && !frame_is_sane(table, &table->frames[i])) {
             table->frames[i].module = 0;
             table->coverage.rejected++;
         }

@@ -49,6 +49,18 @@ void ca_table_note_missing(struct ca_table *table)
     table->coverage.truncated = table->coverage.truncated || missing;
 }
 
+/* A region of a kind that this reader knows. One that it does not know is none of its business, but it must
+ * be as the tracer wrote it, or it may be one of those. */
+static bool region_is_wanted(struct ca_table *table, const struct tm_region *header)
+{
+    bool is_empty = header->kind == TM_REGION_NONE && header->check == 0;
+    if (!is_empty && header->check != tm_region_check(header)) {
+        table->coverage.rejected++;
+        return false;
+    }
+    return header->kind != TM_REGION_NONE && header->kind <= TM_REGION_HISTORY;
+}
+
 static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
 {
     struct ca_table_private *internal = table->internal;
@@ -58,7 +70,7 @@ static bool regions_read(struct ca_table *table, struct ca_error **ret_error)
     }
     for (uint32_t i = 0; i < table->root.region_count; i++) {
         const struct tm_region *header = &table->root.regions[i];
-        if (header->kind == TM_REGION_NONE || header->kind > TM_REGION_HISTORY) {
+        if (!region_is_wanted(table, header)) {
             continue;
         }
         if (!ca_region_read(internal->source, header, &internal->regions[internal->region_count],
@@ -94,8 +106,7 @@ static bool threads_read(struct ca_table *table, struct ca_error **ret_error)
 /* Adds one record, with the peak values told apart from the live ones that stand for them. */
 static void stats_add(struct ca_table *table, const struct tm_stack_stats *from, struct ca_stack_stats *to)
 {
-    bool past = table->current <= table->root.peak && !table->internal->peak_is_now;
-    bool own_peak = past && from->peak_epoch == table->root.peak_epoch;
+    bool own_peak = !ca_peak_is_now(table) && from->peak_epoch == table->root.peak_epoch;
     uint64_t live_count = from->allocated_count - from->freed_count;
     uint64_t live_size = from->allocated_size - from->freed_size;
     to->live_count += live_count;
@@ -163,6 +174,7 @@ void ca_table_destroy(struct ca_table *table)
         free(internal->freed);
         free(internal->freed_reach);
         free(internal->overlay);
+        free(internal->changes);
         free(internal);
     }
     for (size_t i = 0; i < table->module_count; i++) {
@@ -185,6 +197,11 @@ const struct tm_operation *ca_table_operations(const struct ca_table *table, uin
         }
     }
     return NULL;
+}
+
+uint64_t ca_table_allocated(const struct ca_table *table)
+{
+    return table->internal->allocated_size;
 }
 
 bool ca_table_is_glibc(const struct ca_table *table)
@@ -248,6 +265,7 @@ static bool table_read(struct ca_table *table, struct ca_error **ret_error)
     if (!root_read(table, table->address, ret_error)) {
         return false;
     }
+    coverage->rejected += table->root.check != tm_root_check(&table->root);
     coverage->sample_bytes = table->root.sample_bytes;
     coverage->untraced_time = table->root.untraced_time;
     coverage->bypassed = table->root.features & TM_FEATURE_BYPASSED;

@@ -86,8 +86,8 @@ struct ca_table {
     size_t module_count;
     struct tm_frame *frames; /* index = frame id; [0] is unused */
     size_t frame_count;
-    struct tm_stack *stacks; /* index = stack id; a record that failed its check, or has none (0), has depth 0
-                                and flag BROKEN */
+    struct tm_stack *stacks; /* index = stack id; a record that failed its check (then 1), or has none (0), has
+                                depth 0 and flag BROKEN */
     size_t stack_count;
     struct ca_stack_stats *stats; /* index = stack id; NULL without TM_FEATURE_STATS */
     struct ca_in_flight *in_flight;
@@ -122,9 +122,14 @@ bool ca_table_weigh(struct ca_table *table, uint32_t domain, struct ca_stack_wei
 /* True when ca_table_weigh needs counters alone, whose number is that of the stacks, and looks at no block of
  * domain 0. */
 bool ca_table_has_counters(const struct ca_table *table);
-/* Compares the counters of the stacks with those of the threads; sets coverage.disagree. For answers that
- * rest on them alone; the table must have `stats`. */
-void ca_agreement_check_counters(struct ca_table *table);
+/* Makes totals and peaks in `stats` exact where operations are in flight: as these are shown. Where that cannot be
+ * told, they are marked as ambiguous. To be called before they are used. */
+bool ca_table_settle_counters(struct ca_table *table, struct ca_error **ret_error);
+/* Bytes that were allocated since start. */
+uint64_t ca_table_allocated(const struct ca_table *table);
+/* Compares the counters of the stacks, settled, with those of the threads; sets coverage.disagree. peak: the
+ * peaks, too. For answers that rest on them alone; the table must have `stats`. */
+void ca_agreement_check_counters(struct ca_table *table, bool peak);
 /* The innermost live block that `address` lies in, of any domain: from its first byte to its last; of a block
  * of 0 bytes the address itself. *ret_found false: none. */
 bool ca_table_block_around(struct ca_table *table, uint64_t address, struct ca_block *ret_block,

@@ -123,6 +123,9 @@ bool ca_weigh_by_scan(struct ca_table *table, uint32_t domain, struct ca_stack_w
         free(weighing.weights);
         return false;
     }
+    for (size_t i = 0; i < table->stack_count; i++) { /* so far they are those of live words */
+        weighing.scan.rejected += ca_stack_is_foreign(table, (uint32_t)i, 0) ? weighing.weights[i].count : 0;
+    }
     weigh_blocks(&weighing, internal->wide, internal->wide_count, domain);
     weigh_blocks(&weighing, internal->overlay, internal->overlay_count, domain);
     for (size_t i = 0; i < table->stack_count; i++) {

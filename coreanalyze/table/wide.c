@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "../util/grow.h"
-#include "internal.h"
+#include "live.h"
 
 int ca_blocks_compare(const void *a, const void *b)
 {
@@ -40,6 +40,7 @@ static bool wide_add_region(struct ca_table *table, struct ca_region *region, si
             table->coverage.rejected++;
             continue;
         }
+        table->coverage.rejected += ca_stack_is_foreign(table, wide->stack, wide->domain);
         if (!CA_GROW(internal->wide, *capacity, internal->wide_count + 1)) {
             free(array);
             return ca_fail_memory(ret_error);

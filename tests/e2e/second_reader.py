@@ -11,13 +11,14 @@ As a program: second_reader.py CORE prints a summary.
 
 import array
 import bisect
+import collections
 import dataclasses
 import mmap
 import pathlib
 import struct
 import sys
 
-MAJOR = 0  # the newest version that this reader knows
+MAJOR = 1  # the version that this reader knows, with every minor one
 PREFERRED = 0x2000000000
 ROOT_MAGIC = b"\x89tm-root\r\n\x1a\n\0\0\0\0"
 BEACON_MAGIC = b"\x89tm-beacon\r\n\x1a\n\0\0"
@@ -32,24 +33,37 @@ MASK = 2 ** 64 - 1
 STRUCTURES = {
     1: "magic major minor byte_order header_size machine self start_time pid state features traceback_limit region_count region_size "
        "field_count fields sample_bytes max_bytes freed_count generation current peak peak_epoch fold_bytes committed_bytes "
-       "private_bytes dropped_count dropped_size anomaly_count request request_argument untraced_time reserved regions",
-    2: "kind shard element_size segment_shift directory directory_length middle_bits key_shift flags count committed reserved",
+       "private_bytes dropped_count dropped_size anomaly_count request request_argument untraced_time check reserved reserved2 "
+       "regions",
+    2: "kind shard element_size segment_shift directory directory_length middle_bits key_shift flags count committed check reserved",
     3: "tid state dropped_count dropped_size order reserved operations",
     4: "code domain address new_address size entry stack flags stack_pointer generation allocated_count allocated_size freed_count "
        "freed_size before",
-    5: "start end bias loaded_time unloaded_time path path_length build_id_length flags build_id reserved",
-    6: "word module flags",
-    7: "check frames parent own shared total_nframe flags omitted reserved",
+    5: "start end bias loaded_time unloaded_time path path_length build_id_length flags build_id check path_check "
+       "reserved",
+    6: "word module check",
+    7: "check frames parent own shared total_nframe flags omitted reserved domain",
     8: "stack generation allocated_count allocated_size freed_count freed_size peak_count peak_size peak_epoch",
     9: "word time order thread reserved",
     10: "state address size domain stack time order thread reserved reserved2",
-    11: "order address size allocated_time freed_time allocated_thread freed_thread allocated_stack freed_stack domain reserved",
+    11: "order address size allocated_time freed_time allocated_thread freed_thread allocated_stack freed_stack domain check",
 }
-ROOT, REGION, THREAD, OPERATION, MODULE, FRAME, STACK, STATS, LIVE_DETAIL, WIDE = range(1, 11)
+ROOT, REGION, THREAD, OPERATION, MODULE, FRAME, STACK, STATS, LIVE_DETAIL, WIDE, FREED = range(1, 12)
+# The words of each record's check; names of 8-byte fields end with a colon.
+CHECKED = {
+    ROOT: "major minor byte_order: header_size machine self: start_time: region_size field_count fields: sample_bytes: max_bytes: "
+          "freed_count:",
+    REGION: "kind shard element_size segment_shift directory: directory_length middle_bits key_shift flags",
+    MODULE: "start: end: bias: loaded_time: path path_length build_id_length flags",
+    FRAME: "word: module",
+    STACK: "parent own shared omitted total_nframe flags domain",
+    FREED: "order: address: size: allocated_time: freed_time: allocated_thread freed_thread allocated_stack freed_stack domain",
+}
 # Where the root's own fields are: enough to find the field table.
 ROOT_START = struct.Struct("<16sIIQIIQQIIQIIIIQ")
 
-KIND_THREADS, KIND_MODULES, KIND_STRINGS, KIND_FRAMES, KIND_STACKS, KIND_STACK_FRAMES, KIND_LIVE, KIND_STATS, KIND_WIDE = range(1, 10)
+KIND_THREADS, KIND_MODULES, KIND_STRINGS, KIND_FRAMES, KIND_STACKS, KIND_STACK_FRAMES, KIND_LIVE, KIND_STATS, KIND_WIDE, KIND_HISTORY = \
+    range(1, 11)
 STATE_TRACING = 2
 DETAIL, STATS_KEPT, INHERITED = 0x01, 0x02, 0x20
 ALLOCATE, FREE, REALLOCATE, TRACK, UNTRACK, CONTROL = range(1, 7)
@@ -359,6 +373,8 @@ class Image:
         self.flights = []
         self.totals = Totals()
         self.counters = {}  # of each stack, with the feature STATS
+        self.peak_is_now = False  # what is alive is what was at the peak
+        self.freed = []  # fields of each element of the history, in order of time
         self.regions = {}
         self.modules = {}
         self._stacks = {}
@@ -371,20 +387,28 @@ class Image:
     def _read_root(self, address):
         head = ROOT_START.unpack(self.memory.read(address, ROOT_START.size))
         major, minor, header_size, field_count, fields = head[1], head[2], head[4], head[14], head[15]
-        if major > MAJOR:
+        if major != MAJOR:
             raise NotTables(f"the image's layout is {major}.{minor}, this reader knows {MAJOR}")
         if header_size < ROOT_MINIMUM:
             raise NotTables(f"header of {header_size} bytes")
         self.layout = Layout(self.memory, fields, field_count)
         self.root = self.layout.decode(ROOT, _piece(self, address, header_size))
         self.root["address"] = address
+        self.whole(ROOT, self.root, "the root")
         self.generation = self.root["generation"]
         begin, _ = self.layout.offsets[ROOT]["regions"]
         for i in range(self.root["region_count"]):
             data = self.memory.read(address + begin + i * self.root["region_size"], self.root["region_size"])
             fields = self.layout.decode(REGION, data)
-            if fields["kind"]:
+            if fields["kind"] and self.whole(REGION, fields, f"region {i}"):
                 self.regions.setdefault(fields["kind"], []).append(Region(self.memory, fields, self))
+
+    def whole(self, structure, fields, what, *more):
+        """Whether the record's check, over its fields and `more`, is right; else it is noted in `bad`."""
+        if fields["check"] == check_of([*checked_words(structure, fields), *more]):
+            return True
+        self.bad.append(f"{what} fails its check")
+        return False
 
     def has(self, feature):
         return bool(self.root["features"] & feature)
@@ -443,6 +467,16 @@ class Image:
                     (busy if state == 1 else dead).append(block)
         return live, busy, dead
 
+    def read_freed(self):
+        """[fields] of the history's elements, those that are being written left out."""
+        freed = []
+        for region in self.regions.get(KIND_HISTORY, []):
+            for index, data in region.elements():
+                entry = self.layout.decode(FREED, data)
+                if entry["check"] > 1 and self.whole(FREED, entry, f"freed block {index}"):
+                    freed.append(entry)
+        return sorted(freed, key=lambda entry: (entry["freed_time"], entry["order"]))
+
     def word_at(self, address):
         """The live word of an address of domain 0, valid or not; 0 when there is none."""
         for region in self.regions.get(KIND_LIVE, []):
@@ -482,7 +516,7 @@ class Image:
         if record is None or record["check"] == 0:
             return None
         own = self._own_frames(record)
-        if own is None or stack_check(record, own) != record["check"]:
+        if own is None or not self.whole(STACK, record, f"stack {number}", *own):
             return None
         inherited = []
         if record["parent"] and record["shared"]:
@@ -509,7 +543,8 @@ class Image:
         if number not in self._frames:
             data = self._element(KIND_FRAMES, number)
             fields = self.layout.decode(FRAME, data) if data else {"word": 0}
-            self._frames[number] = (fields["word"] >> 56, fields["word"] & (1 << 56) - 1, fields["module"]) if fields["word"] else None
+            good = fields["word"] and self.whole(FRAME, fields, f"frame {number}")
+            self._frames[number] = (fields["word"] >> 56, fields["word"] & (1 << 56) - 1, fields["module"]) if good else None
         return self._frames[number]
 
     def module(self, number):
@@ -517,8 +552,12 @@ class Image:
         if number not in self.modules:
             data = self._element(KIND_MODULES, number) if number else None
             fields = self.layout.decode(MODULE, data) if data else None
-            if fields is not None and fields["start"]:
-                fields["path"] = self._string(fields["path"], fields["path_length"])
+            if fields is not None and fields["start"] and self.whole(MODULE, fields, f"module {number}", *fields["build_id"]):
+                path = self._string(fields["path"], fields["path_length"])
+                if check_of(path) != fields["path_check"]:
+                    self.bad.append(f"the path of module {number} fails its check")
+                    path = b""
+                fields["path"] = path
                 fields["build_id"] = fields["build_id"][:fields["build_id_length"]].hex()
             else:
                 fields = None
@@ -559,13 +598,21 @@ class Image:
         return found[0]["total_nframe"] if found and number > 1 and not found[0]["flags"] & NO_DEPTH else None
 
 
-def stack_check(record, own):
-    """The hash of a stack's record."""
+def checked_words(structure, fields):
+    """The 32-bit words of a record's fields that its check is over."""
+    for name in CHECKED[structure].split():
+        value = fields[name.rstrip(":")]
+        yield value & 0xFFFFFFFF
+        if name.endswith(":"):
+            yield value >> 32
+
+
+def check_of(words):
     check = 2166136261
-    for word in (record["parent"], record["shared"], record["omitted"], record["total_nframe"], record["flags"], *own):
-        for byte in word.to_bytes(4, "little"):
-            check = (check ^ byte) * 16777619 % 2 ** 32
-    return check or 1
+    for word in words:
+        check = (check ^ word) * 0x9E3779B1 % 2 ** 32
+        check ^= check >> 15
+    return check if check > 1 else check + 2
 
 
 # ------------------------------------------------------------------------------------------ operations in flight
@@ -693,7 +740,10 @@ def _add_up(image, threads, afters, size_of_old):
                 sums = [a + b for a, b in zip(sums, counters)]
     totals.allocated_count, totals.allocated_size = sums[0] & MASK, sums[1] & MASK
     totals.blocks, totals.current = sums[0] - sums[2] & MASK, sums[1] - sums[3] & MASK
-    totals.peak = totals.current if image.root["request"] == 4 else max(image.root["peak"], totals.current)
+    controls = [operation["address"] for _, operations in threads for operation in operations if operation["code"] == CONTROL]
+    image.peak_is_now = image.root["request"] == 4 or 4 in controls or totals.current > image.root["peak"] or \
+        bool(controls) and image.root["peak"] > totals.allocated_size
+    totals.peak = totals.current if image.peak_is_now else image.root["peak"]
 
 
 # --------------------------------------------------------------------------------------------- counters per stack
@@ -707,14 +757,17 @@ class Counters:
     peak: tuple = (0, 0)
 
 
+def _minus(left, right):
+    return left[0] - right[0] & MASK, left[1] - right[1] & MASK
+
+
 def _plus(left, right):
     return left[0] + right[0] & MASK, left[1] + right[1] & MASK
 
 
 def read_counters(image):
-    """{stack id: Counters}: the records of all threads added up. Stacks of operations in flight may or may not contain these."""
-    counters = {}
-    peak_is_now = image.totals.current > image.root["peak"] or image.root["request"] == 4
+    """{stack id: Counters}: the records of all threads added up, operations in flight as they are shown."""
+    counters = collections.defaultdict(Counters)
     for region in image.regions.get(KIND_STATS, []) if image.has(STATS_KEPT) else []:
         for _, data in region.elements():
             record = image.layout.decode(STATS, data)
@@ -722,12 +775,47 @@ def read_counters(image):
                 continue
             allocated = record["allocated_count"], record["allocated_size"]
             live = allocated[0] - record["freed_count"] & MASK, allocated[1] - record["freed_size"] & MASK
-            own_peak = not peak_is_now and record["peak_epoch"] == image.root["peak_epoch"]
-            found = counters.setdefault(record["stack"], Counters())
+            own_peak = not image.peak_is_now and record["peak_epoch"] == image.root["peak_epoch"]
+            found = counters[record["stack"]]
             found.live = _plus(found.live, live)
             found.total = _plus(found.total, allocated)
             found.peak = _plus(found.peak, (record["peak_count"], record["peak_size"]) if own_peak else live)
+    underway = [flight for flight in image.flights if not flight.fields["flags"] & DONE]
+    if counters and underway:
+        live = _live_by_stack(image)
+        _settle_totals(image, counters, live, [flight.fields for flight in underway if flight.after])
+        for stack in {*counters, *live} if image.peak_is_now else ():
+            counters[stack].peak = live.get(stack, (0, 0))
     return counters
+
+
+def _live_by_stack(image):
+    live = {}
+    for block in image.blocks:
+        live[block.stack] = _plus(live.get(block.stack, (0, 0)), (1, block.size))
+    return live
+
+
+def _settle_totals(image, counters, live, after):
+    """Gives the totals what they lack of the operations that are shown as done."""
+    rest = image.totals.allocated_count, image.totals.allocated_size
+    for found in counters.values():
+        rest = _minus(rest, found.total)
+    added = {operation["stack"] for operation in after if operation["code"] in (ALLOCATE, REALLOCATE, TRACK)}
+    losing = {operation["entry"] >> 36 & 0x7FFFFFF if operation["code"] in (FREE, REALLOCATE) else 0 for operation in after
+              if operation["code"] in (FREE, REALLOCATE, UNTRACK) or operation["flags"] & REPLACES}
+    others = []
+    for stack in added:
+        if len(added) == 1 or stack in losing or 0 in losing:
+            others.append(stack)
+            continue
+        lacks = _minus(live.get(stack, (0, 0)), counters[stack].live)
+        counters[stack].total = _plus(counters[stack].total, lacks)
+        rest = _minus(rest, lacks)
+    if len(others) == 1:
+        counters[others[0]].total = _plus(counters[others[0]].total, rest)
+    elif rest != (0, 0):
+        image.bad.append(f"totals lack {rest} of stacks {others}")
 
 
 # ---------------------------------------------------------------------------------------------------- the whole
@@ -750,6 +838,11 @@ def read(memory):
     image.blocks = sorted([*live.values(), *wide.values()], key=lambda block: (block.domain, block.address))
     _add_up(image, threads, afters, settlement.size_of_old)
     image.counters = read_counters(image)
+    image.freed = image.read_freed()
+    for block in image.blocks:
+        found = image.stack(block.stack)
+        if found and block.stack > 1 and found[0]["domain"] != block.domain:
+            image.bad.append(f"block {block.address:#x} is of domain {block.domain}, its stack of {found[0]['domain']}")
     return image
 
 

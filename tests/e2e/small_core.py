@@ -22,3 +22,16 @@ def core_bytes(notes, pieces, align=1):
         body += data
         at += len(data)
     return header + table + bytes(body)
+
+
+def place_of(core, address):
+    """Offset in the file of an address in the tables."""
+    with core.open("rb") as file:
+        head = file.read(1 << 16)
+    offset, = struct.unpack_from("<Q", head, 32)
+    count, = struct.unpack_from("<H", head, 56)
+    for i in range(count):
+        kind, _, position, start, _, in_file, _, _ = struct.unpack_from("<IIQQQQQQ", head, offset + 56 * i)
+        if kind == 1 and start <= address < start + in_file:
+            return position + address - start
+    raise AssertionError(hex(address))

@@ -18,12 +18,21 @@ def build(directory):
     for name, size in (("plugin_a", 11), ("plugin_b", 12)):
         harness.compile_program(harness.PROGRAMS / "plugin.c", directory / f"{name}.so", "-shared", "-fPIC", "-O2",
                                 f"-DPLUGIN_SIZE={size}")
+    harness.compile_program(STEPS / "thrower.cpp", directory / "thrower.so", "-shared", "-fPIC", "-O1", "-fno-builtin",
+                            "-fno-inline", compiler=harness.CXX)
     return directory
 
 
+# What a scenario needs: more options of the tracer, options of the harness, a library behind the tracer.
+NEEDS = {"history": (",freed=3", ("-f", "3"), None), "throws": ("", (), "thrower.so")}
+
+
 def step_through(directory, scenario, *options, tracer=None, variable="8", **run_options):
-    environment = harness.clean_environment(STEPS_PRELOAD=tracer or harness.LIBTM, TRACEMALLOC=variable, PLUGINS=directory,
+    more, own_options, library = NEEDS.get(scenario, ("", (), None))
+    preload = [str(tracer or harness.LIBTM), *([str(directory / library)] if library else [])]
+    environment = harness.clean_environment(STEPS_PRELOAD=" ".join(preload), TRACEMALLOC=variable + more, PLUGINS=directory,
                                             STEPS_ALL="1" if LONG else None)
+    options = (*own_options, *options)
     return harness.run([directory / "steps", *options, directory / "subject", scenario], env=environment, **run_options)
 
 

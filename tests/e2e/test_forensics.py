@@ -100,6 +100,8 @@ def test_use_after_free(bug, tmp_path, source, argument, freed, used, flavour):
 
 
 FAULTS = {"deep": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
+          "mutual": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
+          "thread": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
           "null": r"\n0xc is 12 bytes past a null pointer\n",
           "jump": r"\nThe program went to 0x0 for code, which is the null pointer\n",
           "constant": r"\n0x[0-9a-f]+ is in the variable constant\+5 of /",
@@ -116,6 +118,9 @@ def test_other_faults(bug, tmp_path, fault):
     assert ("reed" in text) == (fault == "unmapped"), text
     stack = lines_under(text, "Stack of thread")
     assert stack and (fault != "deep" or re.search(r"\[the same \d{4,} more times\]", text))
+    if fault in ("mutual", "thread"):
+        assert re.search(r"\[these 2 calls \d{3,} more times\]", text), text
+        assert {line_of("faults.c", "item"), line_of("faults.c", "list")} <= set(stack)
 
 
 def test_use_after_free_without_history(bug, tmp_path):

@@ -13,6 +13,7 @@ import struct
 import harness
 import pytest
 import second_reader
+import small_core
 
 FUZZ_CORPUS = harness.REPO / "tests" / "fuzz" / "corpus"
 EVIL = "\x1b]0;owned\x07\x1b[31mred\nforged: size=1 B\x9b\u202e"
@@ -108,19 +109,6 @@ def golden(directory):
     return cores
 
 
-def place_of(core, address):
-    """Offset in the file of an address in the tables."""
-    with core.open("rb") as file:
-        head = file.read(1 << 16)
-    offset, = struct.unpack_from("<Q", head, 32)
-    count, = struct.unpack_from("<H", head, 56)
-    for i in range(count):
-        kind, _, position, start, _, in_file, _, _ = struct.unpack_from("<IIQQQQQQ", head, offset + 56 * i)
-        if kind == 1 and start <= address < start + in_file:
-            return position + address - start
-    raise AssertionError(hex(address))
-
-
 def patched(core, place, data):
     """Overwrites bytes and returns the ones that were there."""
     with core.open("r+b") as file:
@@ -156,7 +144,7 @@ def test_claims_are_not_believed(tmp_path, field):
     core = golden(tmp_path)[0]
     offset, form, values = EXTREMES[field]
     root = second_reader.Image(second_reader.Core(core)).root
-    begin = place_of(core, root["address"]) + 272
+    begin = small_core.place_of(core, root["address"]) + 272
     for number in range(root["region_count"]):
         for value in values:
             before = patched(core, begin + 64 * number + offset, struct.pack(form, value))
@@ -170,7 +158,7 @@ def test_claims_are_not_believed(tmp_path, field):
 # ------------------------------------------------------------------------------------------------------------- flips
 
 def totals(core, tmp_path):
-    """What top and traces count, and whether one of them says that something is wrong."""
+    """What top and traces say, names included, and whether one of them says that something is wrong."""
     found, warned = [], False
     for command in (("top", "-n0", "--by", "module"), ("traces", "--no-skip")):
         result = harness.coreanalyze(*command, "--format", "json", "--sysroot", tmp_path, core, status=None, timeout=30)
@@ -181,8 +169,9 @@ def totals(core, tmp_path):
         coverage = answer["coverage"]
         warned = warned or coverage["truncated"] or coverage["disagree"] or coverage["rejected"] > 0 or \
             coverage["missing_bytes"] > 0 or "not tracing" in result.stderr
-        found.append((answer["total"]["count"], answer["total"]["size"]) if command[0] == "top" else
-                     (len(answer["traces"]), sum(trace["size"] for trace in answer["traces"])))
+        found.append((answer["total"]["count"], answer["total"]["size"], answer["statistics"]) if command[0] == "top" else
+                     (len(answer["traces"]), sum(trace["size"] for trace in answer["traces"]),
+                      sorted((trace["size"], trace["frames"]) for trace in answer["traces"])))
     return found, warned
 
 
@@ -191,18 +180,18 @@ def words_in_use(core):
     image = second_reader.Core(core)
     offsets = []
     for address, data in image.pieces:
-        place = place_of(core, address)
+        place = small_core.place_of(core, address)
         offsets += [place + 8 * i for i, (word,) in enumerate(struct.iter_unpack("<Q", data[:len(data) // 8 * 8])) if word]
     return offsets
 
 
 def test_flipped_bits(tmp_path):
-    """One bit of the tables of a real program after the other: the totals are right, or the answer says that they may not be."""
+    """One bit of the tables of a real program after the other: totals and names are right, or the answer says that they may not be."""
     numbers = random.Random(1)
     warnings = 0
     for core in golden(tmp_path):
         right, warned = totals(core, tmp_path)
-        assert not warned and right[0] == right[1]
+        assert not warned and right[0][:2] == right[1][:2]
         places = words_in_use(core)
         for _ in range(int(os.environ.get("TM_FLIPS", "60"))):
             place, bit = numbers.choice(places) + numbers.randrange(8), numbers.randrange(8)

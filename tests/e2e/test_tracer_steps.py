@@ -8,7 +8,7 @@ import re
 import pytest
 import stepping
 
-SCENARIOS = ["family", "tracks", "threads", "forks", "fork_alone", "plugins", "growth", "signals", "jumps"]
+SCENARIOS = ["family", "tracks", "threads", "forks", "fork_alone", "plugins", "growth", "signals", "jumps", "history", "throws"]
 VARIABLES = ["8", "8,detail=1", "8,stats=0", "1"] if stepping.LONG else ["8"]
 
 
@@ -22,7 +22,8 @@ def steps(tmp_path_factory):
 def test_any_instruction(steps, scenario, variable):
     result = stepping.step_through(steps, scenario, variable=variable)
     assert result.returncode == 0, result.stderr
-    calls, instructions, readings, signals, jumps = map(int, re.findall(r"\d+", result.stdout))
+    calls, instructions, readings, signals, jumps, thrown = map(int, re.findall(r"\d+", result.stdout))
     assert calls > 3 and instructions > 3000 and readings > 100
     assert scenario not in ("signals", "jumps") or signals > 50
     assert (scenario == "jumps") == (jumps > 0)
+    assert thrown == (scenario == "throws")

@@ -33,6 +33,12 @@ MUTANTS = {
     "published too early": (PUBLISH, None, "    struct tm_operation *operation = call->operation;\n", "family"),
     "address not told": ("    tm_publish(&operation->new_address, address);\n", "", None, "family"),
     "done before it is counted": (DONE, None, "        tm_totals_before_fall(&call, record.size);\n", "family"),
+    "freed block shown while it is written": (" || !tm_swap_if(&element->check, before, TM_FREED_BUSY)", "", None, "history"),
+    "moved block not kept": ("        tm_freed_keep(call, &going);\n    }\n    if (!result && size) {", "    }\n    if (!result && size) {", None,
+                             "history"),
+    "counted before it is there": (
+        "    if (TM_LIKELY(block) && TM_LIKELY(tm_block_add(&call, (uintptr_t)block))) {\n        tm_block_count_added(&call);\n",
+        "    if (TM_LIKELY(block)) {\n        tm_block_count_added(&call);\n        tm_block_add(&call, (uintptr_t)block);\n", None, "family"),
     "abandoned for ever": ("return sp >= operation->stack_pointer;", "return false;", None, "jumps"),
 }
 
@@ -45,17 +51,21 @@ def break_tracer(directory, what, instead, behind):
     assert text.count(what) == 1 and (behind is None or text.count(behind) == 1), (what, behind, found)
     text = text.replace(what, instead or "")
     found[0].write_text(text if behind is None else text.replace(behind, behind + what))
+    return found[0]
 
 
 def broken_tracer(directory, *changes):
-    """The tracer with these changes: a copy of its sources, of which record/ and entry/ are compiled anew."""
+    """The tracer with these changes: a copy of its sources, of which those are compiled anew that have them."""
     shutil.copytree(harness.REPO / "tracer", directory / "tracer")
-    for change in changes:
-        break_tracer(directory / "tracer", *change)
+    changed = {break_tracer(directory / "tracer", *change) for change in changes}
     objects = directory / "objects"
     objects.mkdir()
     harness.run_ok(["ar", "x", harness.LIBTM.parent / "libtm.a"], cwd=objects)
-    for source in [*(directory / "tracer").glob("record/*.c"), *(directory / "tracer").glob("entry/*.c")]:
+    users = {"record": ("record", "entry"), "entry": ("entry",)}  # of the headers there
+    sources = {path for path in changed if path.suffix == ".c"}
+    for folder in {folder for path in changed - sources for folder in users[path.parent.name]}:
+        sources |= set((directory / "tracer" / folder).glob("*.c"))
+    for source in sources:
         harness.run_ok([harness.CC, "-std=gnu17", "-O2", "-g", "-D_GNU_SOURCE", '-DTM_VERSION="0"', f"-I{directory}", "-fPIC",
                         "-fvisibility=hidden", "-fno-stack-protector", "-ftls-model=initial-exec", "-c",
                         "-o", objects / f"{source.stem}.o", source])

@@ -67,6 +67,7 @@ static void finish(FILE *file)
 
 static void image_write(const char *directory, const char *name, struct image *image)
 {
+    image_seal(image);
     FILE *file = create(directory, "table", name);
     for (size_t i = 0; i < image->range_count; i++) {
         range_write(file, &image->ranges[i]);
@@ -94,7 +95,7 @@ static void flight_write(const char *directory, uint32_t code)
         .new_address = code == TM_OPERATION_REALLOCATE ? 0x3000 : 0,
         .size = 200,
         .entry = code == TM_OPERATION_TRACK ? 9 : image_word(image, 0x1030, 20, 2),
-        .stack = 3,
+        .stack = code == TM_OPERATION_TRACK ? 7 : 3,
         .flags = code == TM_OPERATION_TRACK ? TM_OPERATION_REPLACES : 0,
         .generation = image->root->generation,
     };

@@ -44,6 +44,8 @@ NOINLINE void track(void)
     tm_track(7, 0x10000, 4000);
     tm_track(7, 0x20000, 1);
     tm_untrack(7, 0x20000);
+    tm_track(8, 0x30000, 6);
+    tm_untrack(8, 0x30000);
     HERE();
 }
 

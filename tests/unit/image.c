@@ -81,9 +81,24 @@ uint8_t *image_at(struct image *image, uint64_t address)
 
 /* --------------------------------------------------------------------------------------- callbacks */
 
+void image_seal(const struct image *image)
+{
+    struct tm_root *root = image->root;
+    if (!root || image->is_spoilt) {
+        return;
+    }
+    root->check = tm_root_check(root);
+    size_t size = root->region_size < sizeof(struct tm_region) ? sizeof(struct tm_region) : root->region_size;
+    for (uint32_t i = 0; i < root->region_count && i < TM_REGION_MAX && size <= 4096 / TM_REGION_MAX; i++) {
+        struct tm_region *region = (struct tm_region *)((uint8_t *)root->regions + i * size);
+        region->check = tm_region_check(region);
+    }
+}
+
 static size_t read_memory(void *context, uint64_t address, void *buffer, size_t size)
 {
     struct image *image = context;
+    image_seal(image);
     image->calls.reads++;
     image->calls.largest = size > image->calls.largest ? size : image->calls.largest;
     if (image->calls.reads == image->calls.interrupt_at) {
@@ -264,6 +279,7 @@ static struct buffer make_notes(const struct image *image)
 
 size_t image_core(const struct image *image, uint8_t **ret_bytes)
 {
+    image_seal(image);
     struct buffer notes = make_notes(image), file = {0};
     size_t count = image->range_count + 1;
     Elf64_Ehdr header = {
@@ -473,13 +489,28 @@ void image_add_module(struct image *image, uint32_t index, const char *path, uin
         .bias = bias,
         .path = image_add_string(image, path),
         .path_length = (uint32_t)strlen(path),
+        .path_check = tm_text_check(path, (uint32_t)strlen(path)),
     };
+    image_seal_module(image, index);
+}
+
+void image_seal_module(struct image *image, uint32_t index)
+{
+    struct tm_module *module = image_element(image, TM_REGION_MODULES, index);
+    module->check = tm_module_check(module);
 }
 
 void image_add_frame(struct image *image, uint32_t index, uint64_t word, uint32_t module)
 {
     *(struct tm_frame *)image_element(image, TM_REGION_FRAMES, index) =
         (struct tm_frame){.word = word, .module = module};
+    image_seal_frame(image, index);
+}
+
+void image_seal_frame(struct image *image, uint32_t index)
+{
+    struct tm_frame *frame = image_element(image, TM_REGION_FRAMES, index);
+    frame->check = tm_frame_check(frame->word, frame->module);
 }
 
 void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared,
@@ -509,6 +540,12 @@ void image_seal_stack(struct image *image, uint32_t index)
         frames[i] = *(uint32_t *)image_element(image, TM_REGION_STACK_FRAMES, stack->frames + i);
     }
     stack->check = tm_stack_check(stack, frames);
+}
+
+void image_set_stack_domain(struct image *image, uint32_t index, uint32_t domain)
+{
+    ((struct tm_stack *)image_element(image, TM_REGION_STACKS, index))->domain = domain;
+    image_seal_stack(image, index);
 }
 
 static uint64_t *live_cell(struct image *image, uint64_t address)
@@ -544,6 +581,13 @@ void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64
     };
 }
 
+void image_set_freed(struct image *image, uint64_t index, const struct tm_freed *freed)
+{
+    struct tm_freed *element = image_element(image, TM_REGION_HISTORY, index);
+    *element = *freed;
+    element->check = tm_freed_check(element);
+}
+
 struct tm_thread *image_thread(struct image *image, uint64_t index, uint32_t tid)
 {
     struct tm_thread *thread = image_element(image, TM_REGION_THREADS, index);
@@ -571,7 +615,7 @@ const struct example_block example_blocks[EXAMPLE_BLOCKS] = {
     {0x1000, 100, 0, 2},       {0x1030, 20, 0, 2},
     {0x1060, 0, 0, 3},         {0x2008, 7, 0, 3},  /* in WIDE: its address is no multiple of 16 */
     {0x40000, 5000, 0, 4},     {0x7ffe0, 1, 0, 5}, /* the last word of the last segment */
-    {0x70000000, 65536, 1, 2}, {0x123, 9, 7, 3},
+    {0x70000000, 65536, 1, 6}, {0x123, 9, 7, 7},
 };
 
 static void add_example_stats(struct image *image)
@@ -602,6 +646,10 @@ struct image *image_example(const struct image_shape *shape)
     image_add_stack(image, 3, 2, 2, (const uint32_t[]){4}, 1, 3, 0);
     image_add_stack(image, 4, 3, 1, (const uint32_t[]){5, 6}, 2, 40, TM_STACK_TRUNCATED);
     image_add_stack(image, 5, 4, 1, NULL, 0, 1, 0);
+    image_add_stack(image, 6, 2, 3, NULL, 0, 3, 0);
+    image_set_stack_domain(image, 6, 1);
+    image_add_stack(image, 7, 3, 3, NULL, 0, 3, 0);
+    image_set_stack_domain(image, 7, 7);
     uint64_t wide = 0;
     for (size_t i = 0; i < EXAMPLE_BLOCKS; i++) {
         const struct example_block *block = &example_blocks[i];

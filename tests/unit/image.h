@@ -54,6 +54,7 @@ struct image {
 
     uint64_t root_address;
     struct tm_root *root;
+    bool is_spoilt; /* the checks of root and regions are left as they are when it is read */
     uint32_t string_size;
     uint64_t next_free[TM_REGION_HISTORY +
                        1]; /* per kind: address of the next directory, middle table or segment */
@@ -67,7 +68,9 @@ uint8_t *image_add(struct image *image, uint64_t address, size_t size, uint32_t 
                    uint64_t offset);
 uint8_t *image_at(struct image *image, uint64_t address);
 
-/* A target that reads the image through callbacks. */
+/* Writes the checks of the root and its regions anew, whatever tests did to these. */
+void image_seal(const struct image *image);
+/* A target that reads the image through callbacks. Each read and each core seals it first. */
 struct ca_target *image_target(struct image *image);
 struct ca_callbacks image_callbacks(struct image *image);
 /* An ELF core of it; caller frees *ret_bytes. The size. */
@@ -96,11 +99,14 @@ void *image_element(struct image *image, uint32_t kind, uint64_t index);
 uint32_t image_add_string(struct image *image, const char *string);
 void image_add_module(struct image *image, uint32_t index, const char *path, uint64_t start, uint64_t end,
                       uint64_t bias);
+/* Write the check anew after a field was changed. */
+void image_seal_module(struct image *image, uint32_t index);
+void image_seal_frame(struct image *image, uint32_t index);
 void image_add_frame(struct image *image, uint32_t index, uint64_t word, uint32_t module);
 /* frames: own ones, most recent first. */
 void image_add_stack(struct image *image, uint32_t index, uint32_t parent, uint16_t shared,
                      const uint32_t *frames, uint16_t own, uint16_t total, uint16_t flags);
-/* Writes the check anew after a field was changed. */
+void image_set_stack_domain(struct image *image, uint32_t index, uint32_t domain);
 void image_seal_stack(struct image *image, uint32_t index);
 void image_set_live(struct image *image, uint64_t address, uint64_t size, uint32_t stack);
 void image_clear_live(struct image *image, uint64_t address);
@@ -108,6 +114,8 @@ void image_clear_live(struct image *image, uint64_t address);
 uint64_t image_word(const struct image *image, uint64_t address, uint64_t size, uint32_t stack);
 void image_set_wide(struct image *image, uint64_t index, uint32_t domain, uint64_t address, uint64_t size,
                     uint32_t stack);
+/* An element of the history, with its check. */
+void image_set_freed(struct image *image, uint64_t index, const struct tm_freed *freed);
 /* Slot of a thread, used, of the root's generation. */
 struct tm_thread *image_thread(struct image *image, uint64_t index, uint32_t tid);
 /* Completed allocations on level 0 of thread slot 0. */
@@ -121,6 +129,8 @@ void image_count(struct image *image, uint64_t allocated_count, uint64_t allocat
  *   stack 3   frames 4 2 3, the last two its parent's (2)
  *   stack 4   frames 5 6 3, the last one its parent's (3), cut by the limit
  *   stack 5   frame 3 alone, its parent's (4)
+ *   stack 6   that of 2, in domain 1
+ *   stack 7   that of 3, in domain 7
  * All frames lie in module 1, a file that does not exist, but frame 6, which lies in none. */
 enum {
     EXAMPLE_BLOCKS = 8,

@@ -153,6 +153,7 @@ START_TEST(by_scan_within_a_mapping)
     image->root_address = 0x10000000 + (2 << 20) + 0x3000;
     struct tm_root root = {
         .magic = TM_ROOT_MAGIC,
+        .major = TM_LAYOUT_MAJOR,
         .byte_order = TM_BYTE_ORDER_PROBE,
         .header_size = sizeof(root),
         .self = image->root_address,
@@ -284,6 +285,16 @@ START_TEST(newer_major)
 }
 END_TEST
 
+START_TEST(older_major)
+{
+    add_tables(0);
+    image->root->major = 0;
+    image->root->minor = 1;
+    assert_not_found(CA_ROUTE_ALL,
+                     "layout version 0.1, which was never released, this reader knows version ");
+}
+END_TEST
+
 START_TEST(other_byte_order)
 {
     add_tables(0);
@@ -399,6 +410,7 @@ int main(void)
     tcase_add_test(cases, no_tracer);
     tcase_add_test(cases, a_live_process_is_not_scanned);
     tcase_add_test(cases, newer_major);
+    tcase_add_test(cases, older_major);
     tcase_add_test(cases, other_byte_order);
     tcase_add_test(cases, damaged_roots);
     tcase_add_test(cases, a_good_root_beside_a_bad_one);

@@ -23,7 +23,7 @@ static struct ca_target *target;
 
 static void freed_set(uint64_t index, const struct tm_freed *freed)
 {
-    *(struct tm_freed *)image_element(image, TM_REGION_HISTORY, index) = *freed;
+    image_set_freed(image, index, freed);
 }
 
 static void set_up(void)
@@ -51,8 +51,8 @@ static void set_up(void)
                                     .freed_thread = 8,
                                     .allocated_stack = 3,
                                     .freed_stack = 99999});
-    freed_set(2, &(struct tm_freed){
-                     .order = 0, .address = 0x1900, .size = 32, .freed_time = 300}); /* being written */
+    freed_set(2, &(struct tm_freed){.order = 2, .address = 0x1900, .size = 32, .freed_time = 300});
+    ((struct tm_freed *)image_element(image, TM_REGION_HISTORY, 2))->check = TM_FREED_BUSY;
     freed_set(
         3, &(struct tm_freed){.order = 3, .address = 0x1030, .size = 20, .freed_time = 50}); /* live anew */
     freed_set(4, &(struct tm_freed){

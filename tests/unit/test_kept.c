@@ -263,7 +263,7 @@ END_TEST
 
 START_TEST(around_the_innermost)
 {
-    image_set_wide(image, 40, 7, 0x40010, 16, 3); /* in a block of domain 0 */
+    image_set_wide(image, 40, 7, 0x40010, 16, 7); /* in a block of domain 0 */
     assert_around(0x4000f, 0x40000, 5000, 0);
     assert_around(0x40010, 0x40010, 16, 7);
     assert_around(0x4001f, 0x40010, 16, 7);

@@ -104,7 +104,7 @@ static void block_add(struct image *image, uint64_t start, uint64_t size, uint32
         uint64_t chunk = ((size + 8 + 15) & ~UINT64_C(15)) | 1; /* glibc's header of it */
         memcpy(image_at(image, start - 8), &(uint64_t){chunk < 33 ? 33 : chunk}, 8);
     } else {
-        image_set_wide(image, wide_count++, domain, start, size, 2);
+        image_set_wide(image, wide_count++, domain, start, size, 1);
     }
     blocks[block_count++] = (struct made){.start = start, .size = size, .domain = domain};
 }

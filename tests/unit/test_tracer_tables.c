@@ -62,6 +62,7 @@ START_TEST(root_describes_itself)
     ck_assert_uint_eq(root->self, (uintptr_t)root);
     ck_assert_uint_eq(root->header_size, sizeof(*root));
     ck_assert_uint_eq(root->byte_order, TM_BYTE_ORDER_PROBE);
+    ck_assert_uint_eq(root->check, tm_root_check(root));
     ck_assert_uint_eq(root->field_count, sizeof(tm_fields) / sizeof(tm_fields[0]));
     ck_assert_mem_eq((const void *)(uintptr_t)root->fields, tm_fields, sizeof(tm_fields));
 }
@@ -396,6 +397,33 @@ START_TEST(frames_are_shared)
 }
 END_TEST
 
+START_TEST(stacks_of_other_domains)
+{
+    static const uint32_t first[] = {5, 4, 3}, second[] = {3};
+    stacks_make();
+    uint32_t a = intern(first, 3, 7, TM_STACK_TRUNCATED), b = intern_child(second, 1, 1, a, 0, 0);
+    ck_assert_uint_eq(tm_stack_of_domain(a, 0), a);
+    uint32_t c = tm_stack_of_domain(a, 5), d = tm_stack_of_domain(a, 6), e = tm_stack_of_domain(b, 5);
+    uint32_t unknown = tm_stack_of_domain(TM_STACK_UNKNOWN, 5);
+    ck_assert(c != a && d != a && c != d && e != b && e != c && unknown != TM_STACK_UNKNOWN);
+    ck_assert_uint_eq(tm_stack_of_domain(a, 5), c);
+    ck_assert_uint_eq(tm_stack_of_domain(b, 5), e);
+    ck_assert_uint_eq(tm_stack_of_domain(TM_STACK_UNKNOWN, 5), unknown);
+    ck_assert_uint_eq(intern(first, 3, 7, TM_STACK_TRUNCATED), a);
+    ck_assert_uint_eq(intern(second, 1, 1, 0), b);
+    require_frames(c, first, 3);
+    require_frames(d, first, 3);
+    require_frames(e, second, 1);
+    require_frames(unknown, NULL, 0);
+    const struct tm_stack *stack = tm_stack_find(d);
+    ck_assert_uint_eq(stack->domain, 6);
+    ck_assert_uint_eq(stack->own, 0);
+    ck_assert_uint_eq(stack->total_nframe, 7);
+    ck_assert_uint_eq(stack->flags, TM_STACK_TRUNCATED);
+    ck_assert_uint_eq(stack->check, tm_stack_check(stack, NULL));
+}
+END_TEST
+
 START_TEST(longest_stack)
 {
     stacks_make();
@@ -682,9 +710,15 @@ START_TEST(counters_begin_anew_with_a_generation)
     ck_assert_uint_eq(stats->allocated_size, 30);
     ck_assert_uint_eq(stats->peak_epoch, 5); /* it held nothing when the epoch began */
     ck_assert_uint_eq(stats->peak_size, 0);
-    tm_stats_recount(2);
+    tm_stats_recount(2, 6);
     ck_assert_uint_eq(live_size(stats), 0);
     ck_assert_uint_eq(stats->allocated_size, 30);
+    ck_assert_uint_eq(stats->peak_epoch, 6); /* what it held then stays */
+    ck_assert_uint_eq(stats->peak_size, 30);
+    uint64_t count, size;
+    tm_stats_allocated(2, &count, &size);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(size, 30);
 }
 END_TEST
 
@@ -793,7 +827,7 @@ START_TEST(history_is_a_ring)
         ck_assert_uint_eq(element->order, expected);
         ck_assert_uint_eq(element->address, 16 * expected);
         ck_assert_uint_eq(element->size, expected);
-        ck_assert_uint_eq(element->busy, 0);
+        ck_assert_uint_eq(element->check, expected ? tm_freed_check(element) : 0);
         ck_assert_uint_eq(element->freed_time != 0, expected != 0);
     }
     ck_assert_ptr_null(history_element(0)); /* nothing of other shards is there */
@@ -811,11 +845,11 @@ START_TEST(history_element_has_one_writer)
     ck_assert(tm_history_init(1));
     tm_history_add(0, &(struct tm_freed){.address = 1});
     struct tm_freed *element = (struct tm_freed *)(uintptr_t)history_element(0);
-    element->busy = 1;
+    element->check = TM_FREED_BUSY;
     tm_history_add(0, &(struct tm_freed){.address = 2});
     ck_assert_uint_eq(element->address, 1);
     ck_assert_uint_eq(element->order, 1);
-    element->busy = 0;
+    element->check = 0;
     tm_history_add(0, &(struct tm_freed){.address = 3});
     ck_assert_uint_eq(element->address, 3);
     ck_assert_uint_eq(element->order, 3);
@@ -853,7 +887,7 @@ START_TEST(history_of_threads)
         const struct tm_freed *element = history_element(i);
         ck_assert_uint_eq(element->address, (uint64_t)element->domain << 32 | element->size);
         ck_assert_uint_ne(element->order, 0);
-        ck_assert_uint_eq(element->busy, 0);
+        ck_assert_uint_eq(element->check, tm_freed_check(element));
     }
 }
 END_TEST
@@ -880,6 +914,7 @@ static Suite *tables_suite(void)
     tcase_set_timeout(stacks, 60);
     tcase_add_test(stacks, equal_stacks_have_one_id);
     tcase_add_test(stacks, frames_are_shared);
+    tcase_add_test(stacks, stacks_of_other_domains);
     tcase_add_test(stacks, longest_stack);
     tcase_add_test(stacks, many_stacks);
     tcase_add_test(stacks, many_stacks_of_threads);

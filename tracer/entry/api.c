@@ -157,6 +157,7 @@ int tm_track(unsigned domain, uintptr_t ptr, size_t size)
         return 0;
     }
     tm_walk(&call, &caller);
+    tm_walk_domain(&call, domain);
     bool added = record_replace(&call, domain, ptr, size);
     tm_leave(&call);
     return added ? 0 : -1;

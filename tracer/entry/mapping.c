@@ -73,14 +73,7 @@ static void operation_end(struct work *work)
     tm_barrier();
 }
 
-/* The stack that the next operation is of: one that was walked now, or that of a block that is there. */
-static void stack_set(struct tm_call *call, uint32_t stack)
-{
-    const struct tm_stack_stats *stats = tm_memo_stats(&call->local->private->memos[call->level], stack);
-    call->stack = stack;
-    call->known = stats ? (uintptr_t)stats : (tm_known)stack << 1 | 1;
-}
-
+/* stack: one that was walked now, or that of a block that was there. */
 static void record_add(struct work *work, const struct area *area, uint32_t stack)
 {
     uintptr_t end = tm_page_end(area->start + area->size);
@@ -88,7 +81,7 @@ static void record_add(struct work *work, const struct area *area, uint32_t stac
         tm_drop(area->size);
         return;
     }
-    stack_set(&work->call, stack);
+    tm_call_set_stack(&work->call, stack);
     tm_begin(&work->call, TM_OPERATION_TRACK, TM_DOMAIN_MMAP, area->start, area->size, 0, 0);
     if (tm_block_add(&work->call, area->start)) {
         tm_block_count_added(&work->call);
@@ -231,6 +224,7 @@ INLINE uint32_t work_walk(struct work *work, const struct tm_walk_start *caller)
         return 0;
     }
     tm_walk(&work->call, caller);
+    tm_walk_domain(&work->call, TM_DOMAIN_MMAP);
     return work->call.stack;
 }
 

@@ -279,14 +279,43 @@ static void wide_recount(const struct tm_wide *entry, uint64_t generation)
     stats_recount_add(entry->stack, entry->size, generation);
 }
 
-void tm_blocks_recount(void)
+/* The counters of its stack may have the operation, its count alone, or nothing of it. */
+static void stats_complete(const struct tm_operation *settled, uint64_t generation)
+{
+    uint64_t count, size, weight = tm_sample_weight_of(settled->size);
+    tm_stats_allocated(generation, &count, &size);
+    uint64_t lacks = 0 - count, lacks_size = 0 - size;
+    const struct tm_thread *thread;
+    for (uint64_t i = 0; (thread = tm_thread_at(i)); i++) {
+        for (int level = 0; level < TM_OPERATION_LEVELS; level++) {
+            const struct tm_operation *operation = &thread->operations[level];
+            bool counts = operation->generation == generation;
+            lacks += counts ? operation->allocated_count : 0;
+            lacks_size += counts ? operation->allocated_size : 0;
+        }
+    }
+    struct tm_local *local = &tm_local;
+    struct tm_stack_stats *stats =
+        local->private ? tm_memo_stats(&local->private->memos[0], settled->stack) : NULL;
+    if (stats && (lacks == 0 || lacks == weight) &&
+        (lacks_size == 0 || lacks_size == weight * settled->size)) {
+        tm_stats_turn(stats, generation, tm_load(&tm_root->peak_epoch));
+        stats->allocated_count += lacks;
+        stats->allocated_size += lacks_size;
+    }
+}
+
+void tm_blocks_recount(const struct tm_operation *settled)
 {
     uint64_t generation = tm_root->generation;
     if ((tm_root->features & TM_FEATURE_STATS) == 0) {
         return;
     }
     uint64_t signals = tm_system_block_signals(); /* a handler's blocks would be counted twice */
-    tm_stats_recount(generation);
+    if (settled && settled->stack) {
+        stats_complete(settled, generation);
+    }
+    tm_stats_recount(generation, tm_load(&tm_root->peak_epoch));
     tm_live_each(cell_recount, generation);
     tm_wide_each(wide_recount, generation);
     tm_system_set_signals(signals);

@@ -174,7 +174,9 @@ static inline void tm_block_count_replaced(const struct tm_call *call, const str
  * when it may have stopped half-way through the counters of its stacks: they must be counted anew. */
 bool tm_operation_settle(struct tm_operation *operation);
 
-/* Counts the live blocks of all stacks anew. No other thread may be running. */
-void tm_blocks_recount(void);
+/* Counts the live blocks of all stacks anew. No other thread may be running. settled: the operation that was
+ * settled as done, if it was one that adds a block: then its stack's totals get what they lack of it. NULL =
+ * none or several were, of which those of more than one stack may lack something. */
+void tm_blocks_recount(const struct tm_operation *settled);
 
 #endif

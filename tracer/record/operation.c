@@ -115,7 +115,7 @@ static uint32_t level_now(struct tm_local *local, uintptr_t sp)
             break;
         }
         if (tm_operation_settle(operation) && *tm_single_threaded) {
-            tm_blocks_recount();
+            tm_blocks_recount(operation);
         }
         tm_memo_recover(&local->private->memos[level - 1]);
         level--;
@@ -198,6 +198,20 @@ void tm_walk_new(struct tm_call *call, const struct tm_walk_start *caller)
     call->known = tm_memo_walk(&private->memos[call->level], caller, frames, limit);
 }
 
+void tm_call_set_stack(struct tm_call *call, uint32_t stack)
+{
+    const struct tm_stack_stats *stats = tm_memo_stats(&call->local->private->memos[call->level], stack);
+    call->stack = stack;
+    call->known = stats ? (uintptr_t)stats : (tm_known)stack << 1 | 1;
+}
+
+void tm_walk_domain(struct tm_call *call, uint32_t domain)
+{
+    if (domain != 0) {
+        tm_call_set_stack(call, tm_stack_of_domain(call->stack, domain));
+    }
+}
+
 void tm_drop(uint64_t size)
 {
     struct tm_thread *thread = tm_local.thread;
@@ -215,30 +229,39 @@ void tm_remove_lost(uint64_t size, uint64_t generation)
     }
 }
 
-/* True when counters of stacks must be counted anew. */
-static bool thread_settle(struct tm_thread *thread)
+/* What was settled as done. */
+struct settled {
+    const struct tm_operation *last;
+    unsigned count;
+    unsigned adding; /* a block each */
+};
+
+static void thread_settle(struct tm_thread *thread, struct settled *settled)
 {
-    bool recount = false;
     for (int level = TM_OPERATION_LEVELS - 1; level >= 0; level--) {
-        recount = tm_operation_settle(&thread->operations[level]) || recount;
+        struct tm_operation *operation = &thread->operations[level];
+        if (tm_operation_settle(operation)) {
+            settled->count++;
+            settled->adding += operation->stack != 0;
+            settled->last = operation->stack ? operation : settled->last;
+        }
     }
-    return recount;
 }
 
 void tm_operation_forked(void)
 {
     struct tm_local *local = &tm_local;
     struct tm_thread *thread;
-    bool recount = false;
+    struct settled settled = {0};
     for (uint64_t i = TM_THREAD_SPARE + 1; (thread = tm_thread_at(i)); i++) {
         if (thread == local->thread) {
             tm_store(&thread->tid, tm_system_tid());
         } else if (tm_load(&thread->state) == TM_THREAD_USED) {
-            recount = thread_settle(thread) || recount;
+            thread_settle(thread, &settled);
             tm_thread_give(i);
         }
     }
-    if (recount) {
-        tm_blocks_recount();
+    if (settled.count) {
+        tm_blocks_recount(settled.adding == 1 ? settled.last : NULL);
     }
 }

@@ -65,6 +65,12 @@ void tm_leave_ended(struct tm_local *local);
 /* The rest of tm_walk(): sets call->known for a stack that is not one of those kept. */
 void tm_walk_new(struct tm_call *call, const struct tm_walk_start *caller);
 
+/* Sets call->stack and call->known to a stack that was interned before. */
+void tm_call_set_stack(struct tm_call *call, uint32_t stack);
+
+/* After tm_walk(): the stack is of blocks of this domain. */
+void tm_walk_domain(struct tm_call *call, uint32_t domain);
+
 /* Counts a block that could not be recorded. */
 void tm_drop(uint64_t size);
 

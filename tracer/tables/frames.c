@@ -63,6 +63,7 @@ uint32_t tm_frame_intern(uint64_t word, uintptr_t code_address)
     }
     struct tm_frame *frame = tm_region_find(frames, index);
     frame->module = module;
+    frame->check = tm_frame_check(word, module);
     tm_publish(&frame->word, word);
     tm_index_insert(&by_word, hash, (uint32_t)index);
     return (uint32_t)index;

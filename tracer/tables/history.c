@@ -43,15 +43,16 @@ static uint64_t time_now(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* Between the two stores of `order` the element is nobody's record. One that another thread of the shard, or
- * the code that this handler interrupted, is still writing after a whole turn of the ring is left to it. */
+/* One that another thread of the shard, or the code that this handler interrupted, is still writing after a
+ * whole turn of the ring is left to it. */
 static void element_write(struct tm_freed *element, const struct tm_freed *freed, uint64_t order)
 {
-    if (!tm_swap_if(&element->busy, 0, 1)) {
+    uint32_t before = tm_load(&element->check);
+    if (before == TM_FREED_BUSY || !tm_swap_if(&element->check, before, TM_FREED_BUSY)) {
         return;
     }
-    tm_publish(&element->order, 0);
     tm_barrier();
+    element->order = order;
     element->address = freed->address;
     element->size = freed->size;
     element->allocated_time = freed->allocated_time;
@@ -61,10 +62,9 @@ static void element_write(struct tm_freed *element, const struct tm_freed *freed
     element->allocated_stack = freed->allocated_stack;
     element->freed_stack = freed->freed_stack;
     element->domain = freed->domain;
+    uint32_t check = tm_freed_check(element);
     tm_barrier();
-    tm_publish(&element->order, order);
-    tm_barrier();
-    tm_publish(&element->busy, 0);
+    tm_publish(&element->check, check);
 }
 
 void tm_history_add(uint64_t thread, const struct tm_freed *freed)

@@ -85,6 +85,7 @@ static void module_name(struct tm_module *module, const struct tm_object *object
     }
     module->path = tm_string_add(name, length);
     module->path_length = module->path ? (uint32_t)length : 0;
+    module->path_check = tm_text_check(name, module->path_length);
 }
 
 static uint32_t module_add(const struct tm_object *object)
@@ -94,13 +95,17 @@ static uint32_t module_add(const struct tm_object *object)
         return 0;
     }
     struct tm_module *module = tm_region_find(modules, index);
+    uint64_t start = object->start;
     module->end = object->end;
     module->bias = object->bias;
     module->loaded_time = tm_system_time();
     module_name(module, object);
     module->build_id_length = (uint32_t)object->build_id_length;
     memcpy(module->build_id, object->build_id, object->build_id_length);
-    tm_publish(&module->start, object->start);
+    struct tm_module whole = *module;
+    whole.start = start;
+    module->check = tm_module_check(&whole);
+    tm_publish(&module->start, start);
     return (uint32_t)index;
 }
 

@@ -43,6 +43,9 @@ struct tm_region *tm_region_create(const struct tm_region_shape *shape)
     region->key_shift = shape->key_shift;
     region->count = shape->count;
     region->committed = directory_size;
+    struct tm_region whole = *region;
+    whole.kind = shape->kind;
+    region->check = tm_region_check(&whole);
     tm_publish(&region->kind, shape->kind);
     return region;
 }

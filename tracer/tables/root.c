@@ -66,6 +66,7 @@ static void root_fill(struct tm_root *root, const struct tm_root_options *option
 
 static void root_publish(struct tm_root *root)
 {
+    root->check = tm_root_check(root);
     tm_barrier();
     memcpy(root->magic, TM_ROOT_MAGIC, TM_MAGIC_SIZE);
     tm_barrier();

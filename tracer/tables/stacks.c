@@ -111,7 +111,7 @@ static bool stack_matches(const void *key, uint32_t id)
 {
     const struct tm_traceback *traceback = key;
     const struct tm_stack *stack = tm_region_find(stacks, id);
-    if (!stack || tm_stack_depth(stack) != traceback->count ||
+    if (!stack || stack->domain != 0 || tm_stack_depth(stack) != traceback->count ||
         stack->total_nframe != traceback->total_nframe || stack->flags != traceback->flags) {
         return false;
     }
@@ -168,6 +168,57 @@ static uint32_t stack_add(const struct tm_traceback *traceback)
     parent_settle(stack);
     tm_publish(&stack->check, tm_stack_check(stack, traceback->frames));
     return (uint32_t)id;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Of other domains
+ */
+
+/* The record of domain 0's stack `id` for another domain: it has all its frames from that one. */
+static struct tm_stack domain_stack(uint32_t id, const struct tm_stack *of, uint32_t domain)
+{
+    struct tm_stack stack = {
+        .parent = id,
+        .shared = (uint16_t)tm_stack_depth(of),
+        .total_nframe = of->total_nframe,
+        .flags = of->flags,
+        .domain = domain,
+    };
+    parent_settle(&stack);
+    stack.check = tm_stack_check(&stack, NULL);
+    return stack;
+}
+
+/* They have no own frames: the same fields are the same traceback. */
+static bool domain_stack_matches(const void *key, uint32_t id)
+{
+    const struct tm_stack *stack = tm_region_find(stacks, id);
+    return stack && memcmp(stack, key, sizeof(*stack)) == 0;
+}
+
+uint32_t tm_stack_of_domain(uint32_t id, uint32_t domain)
+{
+    const struct tm_stack *of = tm_stack_find(id);
+    if (domain == 0 || !of) {
+        return id;
+    }
+    struct tm_stack key = domain_stack(id, of, domain);
+    uint64_t hash = hash_step(hash_step(domain, id), 0);
+    uint32_t found = tm_index_find(&by_content, hash, domain_stack_matches, &key);
+    if (found) {
+        return found;
+    }
+    uint64_t new_id = tm_region_take(stacks, 1);
+    if (new_id == TM_REGION_FULL || new_id > TM_LIVE_STACK_MAX) {
+        return TM_STACK_UNKNOWN;
+    }
+    struct tm_stack *stack = tm_region_find(stacks, new_id);
+    uint32_t check = key.check;
+    key.check = 0;
+    *stack = key;
+    tm_publish(&stack->check, check);
+    tm_index_insert(&by_content, hash, (uint32_t)new_id);
+    return (uint32_t)new_id;
 }
 
 uint32_t tm_stack_intern(const struct tm_traceback *traceback, bool *ret_added)

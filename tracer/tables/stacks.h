@@ -28,6 +28,10 @@ struct tm_traceback {
  * there before. */
 uint32_t tm_stack_intern(const struct tm_traceback *traceback, bool *ret_added);
 
+/* Id of the same traceback for blocks of another domain: the stack is one of domain 0. TM_STACK_UNKNOWN when
+ * out of memory. */
+uint32_t tm_stack_of_domain(uint32_t stack, uint32_t domain);
+
 /* The record; NULL where there is none. */
 const struct tm_stack *tm_stack_find(uint32_t id);
 

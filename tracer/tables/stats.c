@@ -63,11 +63,24 @@ void tm_stats_keep_peak(struct tm_stack_stats *stats, uint64_t epoch)
     tm_barrier();
 }
 
-void tm_stats_recount(uint64_t generation)
+void tm_stats_allocated(uint64_t generation, uint64_t *ret_count, uint64_t *ret_size)
+{
+    *ret_count = *ret_size = 0;
+    for (uint64_t i = 0; tm_stats_region && i < tm_load(&tm_stats_region->count); i++) {
+        const struct tm_stack_stats *stats = tm_region_find(tm_stats_region, i);
+        if (stats && stats->generation == (uint32_t)generation) {
+            *ret_count += stats->allocated_count;
+            *ret_size += stats->allocated_size;
+        }
+    }
+}
+
+void tm_stats_recount(uint64_t generation, uint64_t epoch)
 {
     for (uint64_t i = 0; tm_stats_region && i < tm_load(&tm_stats_region->count); i++) {
         struct tm_stack_stats *stats = tm_region_find(tm_stats_region, i);
         if (stats && stats->generation == (uint32_t)generation) {
+            tm_stats_turn(stats, generation, epoch); /* what it held at the peak stays */
             stats->freed_count = stats->allocated_count;
             stats->freed_size = stats->allocated_size;
         }

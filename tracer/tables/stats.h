@@ -67,7 +67,10 @@ static inline void tm_stats_remove(struct tm_stack_stats *stats, uint64_t count,
     tm_store(&stats->freed_size, stats->freed_size + size);
 }
 
-/* For counting anew: nothing of any stack is live. Totals stay. No other thread may be running. */
-void tm_stats_recount(uint64_t generation);
+/* Adds up what the stacks were given since start. */
+void tm_stats_allocated(uint64_t generation, uint64_t *ret_count, uint64_t *ret_size);
+
+/* For counting anew: nothing of any stack is live. Totals and peaks stay. No other thread may be running. */
+void tm_stats_recount(uint64_t generation, uint64_t epoch);
 
 #endif

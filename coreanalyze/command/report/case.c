@@ -133,14 +133,39 @@ static bool add_frame(const struct ca_case *crash, struct ca_text *text, const s
     return positions;
 }
 
-/* The first call after this one that is from elsewhere. */
-static size_t run_end(const struct ca_case *crash, size_t frame)
+/* Calls that come in turn again and again: a recursion. */
+struct turns {
+    size_t calls; /* in one turn */
+    size_t times;
+};
+
+/* Those that begin at this frame; one call, once, where none do. */
+static struct turns turns_at(const struct ca_case *crash, size_t frame)
 {
-    size_t end = frame + 1;
-    while (end < crash->frame_count && crash->frames[end].pc == crash->frames[frame].pc) {
-        end++;
+    enum { CALLS_MAX = 8, TIMES_MIN = 3 };
+    const struct ca_stack_frame *frames = crash->frames;
+    for (size_t calls = 1; calls <= CALLS_MAX && frame + calls <= crash->frame_count; calls++) {
+        size_t end = frame + calls;
+        while (end < crash->frame_count && frames[end].pc == frames[end - calls].pc) {
+            end++;
+        }
+        size_t times = (end - frame) / calls;
+        if (times >= TIMES_MIN || (calls == 1 && times > 1)) {
+            return (struct turns){calls, times};
+        }
     }
-    return end;
+    return (struct turns){1, 1};
+}
+
+static void add_repeats(struct ca_text *text, const struct turns *turns)
+{
+    size_t more = turns->times - 1;
+    if (more && turns->calls == 1) {
+        ca_text_printf(text, "  [the same %zu more time%s]\n", more, more == 1 ? "" : "s");
+    } else if (more) {
+        ca_text_printf(text, "  [these %zu calls %zu more time%s]\n", turns->calls, more,
+                       more == 1 ? "" : "s");
+    }
 }
 
 bool ca_case_add_stack(const struct ca_case *crash, struct ca_text *text, struct ca_error **ret_error)
@@ -148,10 +173,15 @@ bool ca_case_add_stack(const struct ca_case *crash, struct ca_text *text, struct
     enum { SHOWN = 40 };
     const struct ca_number *nframe = &crash->teller.run->options.nframe;
     size_t limit = nframe->given && nframe->value < SHOWN ? (size_t)nframe->value : SHOWN;
-    size_t starts[SHOWN], shown = 0, next = 0;
+    struct turns turns[SHOWN]; /* of the frame that is shown, where it is the first one of a turn */
+    size_t frames[SHOWN], shown = 0, next = 0;
     while (shown < limit && next < crash->frame_count) { /* a recursion is one */
-        starts[shown++] = next;
-        next = run_end(crash, next);
+        struct turns here = turns_at(crash, next);
+        for (size_t i = 0; i < here.calls && shown < limit; i++, shown++) {
+            frames[shown] = next + i;
+            turns[shown] = i == 0 ? here : (struct turns){1, 1};
+        }
+        next += here.calls * here.times;
     }
     ca_text_add(text, "\n");
     ca_text_style(text, CA_STYLE_TITLE);
@@ -160,13 +190,10 @@ bool ca_case_add_stack(const struct ca_case *crash, struct ca_text *text, struct
     ca_text_style(text, CA_STYLE_PLAIN);
     ca_text_add(text, "\n");
     for (size_t i = shown; i-- > 0;) {
-        size_t repeats = (i + 1 < shown ? starts[i + 1] : next) - starts[i] - 1;
-        if (!add_frame(crash, text, &crash->frames[starts[i]], ret_error)) {
+        if (!add_frame(crash, text, &crash->frames[frames[i]], ret_error)) {
             return false;
         }
-        if (repeats) {
-            ca_text_printf(text, "  [the same %zu more time%s]\n", repeats, repeats == 1 ? "" : "s");
-        }
+        add_repeats(text, &turns[i]);
     }
     return true;
 }

@@ -111,20 +111,10 @@ static bool new_threw(const struct ca_case *crash, bool *ret_threw, struct ca_er
     return true;
 }
 
-/* Bytes that were allocated in all, by the stacks' counters. */
-static uint64_t total_of(const struct ca_table *table)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; table->stats && i < table->stack_count; i++) {
-        total += table->stats[i].total_size;
-    }
-    return total;
-}
-
 static void add_rates(const struct ca_case *crash, struct ca_text *text)
 {
     const struct ca_table *table = crash->teller.table;
-    uint64_t start = table->root.start_time, newest = crash->teller.newest, total = total_of(table);
+    uint64_t start = table->root.start_time, newest = crash->teller.newest, total = ca_table_allocated(table);
     ca_text_add(text, "It held ");
     add_size(text, (double)table->current);
     ca_text_add(text, ", at most ");

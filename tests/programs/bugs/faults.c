@@ -1,6 +1,7 @@
 /* faults.c: faults that have nothing to do with freed blocks, although a stale pointer to one lies on the stack.
  *
- * usage: faults deep|null|jump|constant|unmapped|trap */
+ * usage: faults deep|mutual|thread|null|jump|constant|unmapped|trap */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,43 @@ __attribute__((noinline)) static int deep(int depth)
     return deep(depth + 1) + room[0];
 }
 
+/* Two functions in turn, that allocate now and then: the stack ends in one of them, in the tracer or in libc's malloc. */
+static int now_and_then = 1000;
+__attribute__((noinline)) static int list(int depth);
+__attribute__((noinline)) static int item(int depth)
+{
+    char *volatile block = depth % now_and_then ? NULL : malloc(16);
+    int sum = list(depth + 1); /* item */
+    free(block);
+    return sum + 1;
+}
+
+__attribute__((noinline)) static int list(int depth)
+{
+    volatile char room[100];
+    room[0] = (char)depth;
+    return item(depth + 1) + room[0]; /* list */
+}
+
+static void *mutual(void *unused)
+{
+    (void)unused;
+    list(0);
+    return NULL;
+}
+
+static int in_thread(void)
+{
+    pthread_t thread;
+    pthread_attr_t small;
+    now_and_then = 1;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 256 << 10);
+    pthread_create(&thread, &small, mutual, NULL);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "null";
@@ -22,6 +60,12 @@ int main(int argc, char **argv)
     free(stale);
     if (strcmp(what, "deep") == 0) {
         return deep(0);
+    }
+    if (strcmp(what, "mutual") == 0) {
+        return list(0);
+    }
+    if (strcmp(what, "thread") == 0) {
+        return in_thread();
     }
     if (strcmp(what, "null") == 0) {
         return null[3];

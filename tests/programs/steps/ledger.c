@@ -263,23 +263,33 @@ static bool differ_by_blocks(struct view *view, const struct difference *differe
  * Sums
  */
 
-/* What a call under way may add to a traceback: its count and its size come one after the other. */
+/* A block that is put in the place of one that is just like it is no difference: the call may have or not. */
 static bool call_may_add(const struct call *call, uint64_t *count, uint64_t *size)
 {
-    bool adds = call->kind == CALL_ALLOCATE || call->kind == CALL_REALLOCATE || call->kind == CALL_TRACK;
-    bool counts = adds && *count > 0, sizes = adds && call->size > 0 && *size >= call->size;
-    *count -= counts;
-    *size -= sizes ? call->size : 0;
-    return counts || sizes;
+    bool replaces = call->known && (call->kind == CALL_REALLOCATE || call->kind == CALL_TRACK);
+    if (!replaces || *count == 0 || *size < call->size) {
+        return false;
+    }
+    *count -= 1;
+    *size -= call->size;
+    return true;
 }
 
-/* Every difference must be one of a call under way that adds a block, and each has one block. */
-static bool totals_check(const struct ledger *ledger, struct view *view)
+/* The totals are those of the calls so far, and of the blocks that calls under way have added. */
+static bool totals_check(const struct ledger *ledger, const struct difference *difference, struct view *view)
 {
-    bool used[CALLS_MAX] = {false};
+    bool used[CALLS_MAX] = {false}, cleared = false;
+    for (size_t i = 0; i < ledger->call_count; i++) {
+        cleared = cleared || ledger->calls[i]->kind == CALL_CLEAR;
+    }
     for (size_t i = 0; i < view->total.count; i++) {
         const struct view_sum *seen = &view->total.items[i];
         struct view_sum kept = view_sum_of(&ledger->total, seen->traceback);
+        for (size_t j = 0; j < difference->extra_count; j++) {
+            bool mine = difference->extra[j].traceback == seen->traceback;
+            kept.count += mine;
+            kept.size += mine ? difference->extra[j].size : 0;
+        }
         uint64_t count = seen->count - kept.count, size = seen->size - kept.size;
         for (size_t j = 0; (count || size) && j < ledger->call_count; j++) {
             used[j] = used[j] || call_may_add(ledger->calls[j], &count, &size);
@@ -289,7 +299,12 @@ static bool totals_check(const struct ledger *ledger, struct view *view)
                           seen->traceback & 0xffff, seen->count, seen->size, kept.count, kept.size);
         }
     }
-    bool cleared = ledger->call_count == 1 && ledger->calls[0]->kind == CALL_CLEAR;
+    for (size_t i = 0; i < difference->extra_count; i++) {
+        if (view_sum_of(&view->total, difference->extra[i].traceback).count == 0) {
+            return differ(view, "no total of traceback %lx, of which there is a block",
+                          difference->extra[i].traceback & 0xffff);
+        }
+    }
     for (size_t i = 0; i < ledger->total.count && !cleared; i++) {
         const struct view_sum *kept = &ledger->total.items[i];
         struct view_sum seen = view_sum_of(&view->total, kept->traceback);
@@ -351,15 +366,16 @@ static bool peak_check(const struct ledger *ledger, struct view *view)
     if (ledger->threads > 1 || ledger->peak_is_unsure || resets) {
         return true;
     }
-    /* The counters of a call's stacks may have it or not while it is under way. */
-    int64_t beyond = (int64_t)(sums_size(&view->peak) - view->peak_bytes), may = (int64_t)(removed + added);
-    if (beyond > may || beyond < -may) {
+    if (sums_size(&view->peak) != view->peak_bytes) {
         return differ(view, "the peak is %lu, its composition %lu", view->peak_bytes, sums_size(&view->peak));
+    }
+    if (view->peak_damaged) {
+        return differ(view, "the peak's composition is taken for damaged");
     }
     return ledger->call_count != 0 || sums_equal(view, "peak", &view->peak, &ledger->peak);
 }
 
-static bool sums_check(const struct ledger *ledger, struct view *view)
+static bool sums_check(const struct ledger *ledger, const struct difference *difference, struct view *view)
 {
     struct view_sums live = {0};
     sums_of_blocks(&live, view->blocks, view->block_count);
@@ -373,11 +389,12 @@ static bool sums_check(const struct ledger *ledger, struct view *view)
         return differ(view, "current is %lu in %lu blocks, but there are %lu in %zu", view->current_bytes,
                       view->covered, size, view->block_count);
     }
-    if (view->dropped != 0 || view->ambiguous) {
-        return differ(view, "%lu dropped%s", view->dropped,
-                      view->ambiguous ? ", and one that cannot be told" : "");
+    if (view->dropped != 0 || view->ambiguous || view->damaged) {
+        return differ(view, "%lu dropped%s%s", view->dropped,
+                      view->ambiguous ? ", and one that cannot be told" : "",
+                      view->damaged ? ", and what is there is taken for damaged" : "");
     }
-    return totals_check(ledger, view) && peak_check(ledger, view);
+    return totals_check(ledger, difference, view) && peak_check(ledger, view);
 }
 
 bool ledger_check(struct ledger *ledger, struct view *view, bool resting)
@@ -389,11 +406,51 @@ bool ledger_check(struct ledger *ledger, struct view *view, bool resting)
     if (!calls_explain(ledger, &difference)) {
         return differ_by_blocks(view, &difference);
     }
-    if (view->in_flight > ledger->call_count ||
-        (resting && ledger->call_count == 0 && view->in_flight != 0)) {
+    if (view->in_flight > ledger->call_count + ledger->left ||
+        (resting && ledger->call_count == 0 && view->in_flight > ledger->left)) {
         return differ(view, "%lu in flight, %zu under way", view->in_flight, ledger->call_count);
     }
-    return sums_check(ledger, view);
+    return sums_check(ledger, &difference, view);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Freed blocks
+ */
+
+static bool block_holds(const struct view_block *block, uint64_t address)
+{
+    return address - block->address < (block->size ? block->size : 1);
+}
+
+static bool is_taken(const struct ledger *ledger, const struct view *view, size_t freed)
+{
+    uint64_t address = ledger->freed[freed].address;
+    bool taken = false;
+    for (size_t i = 0; i < view->block_count; i++) {
+        taken = taken || block_holds(&view->blocks[i], address);
+    }
+    for (size_t i = freed + 1; i < ledger->freed_count; i++) {
+        taken = taken || block_holds(&ledger->freed[i], address);
+    }
+    for (size_t i = 0; i < ledger->call_count; i++) {
+        const struct call *call = ledger->calls[i];
+        const struct view_block *old = call->known ? block_find(ledger, call->domain, call->address) : NULL;
+        taken = taken || (old && block_holds(old, address));
+    }
+    return taken;
+}
+
+size_t ledger_freed(const struct ledger *ledger, const struct view *view, size_t kept,
+                    struct view_block ret_freed[FREED_MAX])
+{
+    size_t sure = ledger->call_count && kept ? kept - 1 : kept; /* the oldest one may be giving way */
+    size_t first = ledger->freed_count > sure ? ledger->freed_count - sure : 0, count = 0;
+    for (size_t i = first; i < ledger->freed_count; i++) {
+        if (!is_taken(ledger, view, i)) {
+            ret_freed[count++] = ledger->freed[i];
+        }
+    }
+    return count;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
@@ -405,6 +462,18 @@ void ledger_call_begin(struct ledger *ledger, struct call *call)
     call->known = call->address && ledger_has(ledger, call->domain, call->address, NULL);
     call->after = false;
     ledger->calls[ledger->call_count++] = call;
+}
+
+static void freed_note(struct ledger *ledger, const struct call *call)
+{
+    const struct view_block *old = block_find(ledger, call->domain, call->address);
+    if (!old) {
+        return;
+    }
+    if (ledger->freed_count == FREED_MAX) {
+        memmove(ledger->freed, ledger->freed + 1, --ledger->freed_count * sizeof(*ledger->freed));
+    }
+    ledger->freed[ledger->freed_count++] = *old;
 }
 
 static void call_forget(struct ledger *ledger, const struct call *call)
@@ -428,10 +497,14 @@ static void call_apply(struct ledger *ledger, const struct call *call, uint64_t 
         break;
     case CALL_FREE:
     case CALL_UNTRACK:
+        freed_note(ledger, call);
         block_remove(ledger, call->domain, call->address);
         break;
     case CALL_REALLOCATE:
         adds = result != 0;
+        if (result != call->address && (result || call->size == 0)) {
+            freed_note(ledger, call);
+        }
         if (result || call->size == 0) {
             block_remove(ledger, call->domain, call->address);
         }
@@ -502,12 +575,12 @@ bool ledger_call_abandon(struct ledger *ledger, struct call *call, struct view *
     }
     call_forget(ledger, call);
     if (call->after) {
-        call_apply(ledger, call, result);
-        if (adds && !traceback_learn(ledger, call, result, view)) {
+        bool tracks = call->kind == CALL_TRACK; /* of which 0 is an answer, not an address */
+        call_apply(ledger, call, tracks ? 0 : result);
+        if (adds && !traceback_learn(ledger, call, tracks ? call->address : result, view)) {
             return false;
         }
     }
-    /* Where it stopped short of the counters of its stack, those never say it. */
     sums_copy(&ledger->total, &view->total);
     peak_note(ledger);
     ledger->peak_is_unsure = true;

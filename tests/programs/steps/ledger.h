@@ -25,7 +25,7 @@ struct call {
     bool after;       /* was shown as done: never as undone again */
 };
 
-enum { CALLS_MAX = 8 };
+enum { CALLS_MAX = 8, FREED_MAX = 8 };
 
 struct ledger {
     struct view_block *blocks;
@@ -36,7 +36,11 @@ struct ledger {
     bool has_fallen; /* since the peak: what comes to the same height is not the peak's composition */
     struct call *calls[CALLS_MAX]; /* under way, in any thread and at any level */
     size_t call_count;
-    uint32_t threads;    /* that ever allocated: the peak is exact with one */
+    uint32_t threads;                   /* that ever allocated: the peak is exact with one */
+    struct view_block freed[FREED_MAX]; /* the last ones, oldest first */
+    size_t freed_count;
+    size_t left;         /* calls that were left by an exception: the tracer notices when it is called by the
+                            function that caught it, or by one of its callers, and shows them in flight until then */
     bool peak_is_unsure; /* ... or a call was left by longjmp, or this is a fork's child: its composition is
                             not compared */
 };
@@ -53,6 +57,12 @@ void ledger_call_begin(struct ledger *ledger, struct call *call);
 /* Holds the view against the ledger; false with a line in view->error. `resting`: no call is under way in the
  * thread that was stopped, at any level. */
 bool ledger_check(struct ledger *ledger, struct view *view, bool resting);
+
+/* The freed blocks that a history of the last `kept` ones must give for their addresses (of a single thread,
+ * and of untracked ones, too): those that neither a block nor a later one nor a call under way may stand for.
+ */
+size_t ledger_freed(const struct ledger *ledger, const struct view *view, size_t kept,
+                    struct view_block ret_freed[FREED_MAX]);
 
 /* The call has returned `result` (an address, or tm_track's answer). The view, read after that, must show it
  * done. */

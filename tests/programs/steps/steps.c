@@ -3,9 +3,11 @@
  * tracer executes: what it reads must be what the calls so far left, and the one that is under way either
  * done or not.
  *
- * usage: steps [-c N] PROGRAM ARGUMENT...    with LD_PRELOAD's value for the program in STEPS_PRELOAD
+ * usage: steps [-c N] [-f N] PROGRAM ARGUMENT...    with LD_PRELOAD's value for the program in STEPS_PRELOAD
  *   -c N   after N readings the thread gets SIGSEGV where it is, and the core that the process leaves is read
- * as well Environment: with STEPS_ALL the engine is asked after instructions, too, that store to nothing that
+ * as well
+ *   -f N   the tracer keeps the last N freed blocks of each thread: they are looked at, too
+ * Environment: with STEPS_ALL the engine is asked after instructions, too, that store to nothing that
  * it reads. Exits 0 when everything was right, with a line of what was done; else 1 with a line on stderr. */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +58,8 @@ static const struct function functions[] = {
     {"pvalloc", CALL_ALLOCATE, -1, 0, -1, -1, false},
     {"tm_track", CALL_TRACK, 1, 2, -1, 0, false},
     {"tm_untrack", CALL_UNTRACK, 1, -1, -1, 0, false},
+    {"_Znwm", CALL_ALLOCATE, -1, 0, -1, -1, false},
+    {"_ZdlPv", CALL_FREE, 0, -1, -1, -1, false},
     {"tm_clear_traces", CALL_CLEAR, -1, -1, -1, -1, false},
     {"tm_reset_peak", CALL_RESET_PEAK, -1, -1, -1, -1, false},
 };
@@ -102,8 +106,9 @@ static struct process processes[PROCESSES_MAX];
 static size_t task_count, process_count;
 static struct control *control;
 static struct view view;
-static unsigned long readings, instructions, calls, signals_sent, jumps, crash_after;
+static unsigned long readings, instructions, calls, signals_sent, jumps, thrown, crash_after;
 static bool every_instruction;
+static size_t freed_kept;
 
 static void crash(struct task *task);
 
@@ -203,12 +208,35 @@ static void read_tables(struct task *task, struct user_regs_struct *registers)
     }
 }
 
+static void check_freed_at(struct task *task, struct user_regs_struct *registers, uint64_t address,
+                           uint64_t size)
+{
+    uint64_t seen;
+    bool found = view_freed_at(task->process->source.target, address, &seen);
+    if (!found || seen != size) {
+        snprintf(view.error, sizeof(view.error),
+                 "freed block 0x%lx of %lu bytes is not in the history: %s%lu", address, size,
+                 found ? "" : "nothing of ", seen);
+        complain(task, registers, "freed");
+    }
+}
+
+static void check_freed(struct task *task, struct user_regs_struct *registers)
+{
+    struct view_block freed[FREED_MAX];
+    size_t count = ledger_freed(&task->process->ledger, &view, freed_kept, freed);
+    for (size_t i = 0; i < count; i++) {
+        check_freed_at(task, registers, freed[i].address, freed[i].size);
+    }
+}
+
 static void check_tables(struct task *task, struct user_regs_struct *registers, bool resting)
 {
     read_tables(task, registers);
     if (!ledger_check(&task->process->ledger, &view, resting && !task->process->is_child)) {
         complain(task, registers, resting ? "at rest" : "under way");
     }
+    check_freed(task, registers);
 }
 
 /* May the instruction that comes change anything that the engine read last? What does not store into that
@@ -240,6 +268,7 @@ struct following {
     uint32_t mode;
     bool looks; /* MODE_GROWTH: a system call was made */
     bool signalled;
+    bool thrown;        /* left by an exception */
     uint64_t signal_sp; /* the stack pointer where the handler must return to */
     unsigned long own_steps;
 };
@@ -342,6 +371,11 @@ static void check_flight(const struct following *following, struct user_regs_str
                 snprintf(view.error, sizeof(view.error), "not in flight where the allocator is called");
                 complain(following->task, registers, "under way");
             }
+            struct view_block old;
+            if (freed_kept && following->call.kind == CALL_FREE &&
+                ledger_has(&following->task->process->ledger, 0, following->call.address, &old)) {
+                check_freed_at(following->task, registers, old.address, old.size);
+            }
         }
     }
 }
@@ -410,6 +444,15 @@ static void freeze(struct following *following)
 
 static enum ending follow_quickly(struct following *following);
 
+/* An operator new that fails throws, for which memory is allocated. */
+static const struct function *called_inside(const struct following *following,
+                                            const struct user_regs_struct *registers)
+{
+    const struct function *function = function_at(registers->rip);
+    bool is_operator = strcmp(following->function->name, "_Znwm") == 0;
+    return is_operator && function != following->function ? function : NULL;
+}
+
 static enum ending follow_steps(struct following *following)
 {
     struct task *task = following->task;
@@ -420,6 +463,15 @@ static enum ending follow_steps(struct following *following)
         registers_read(task->tid, &registers);
         if (registers.rip == following->return_address && registers.rsp == following->return_sp) {
             return RETURNED;
+        }
+        if (registers.rsp >= following->return_sp) {
+            following->thrown = true;
+            return JUMPED;
+        }
+        const struct function *inner = called_inside(following, &registers);
+        if (inner) {
+            follow(task, inner);
+            continue;
         }
         if (reaches(following, &registers)) {
             if (following->mode == MODE_FREEZE) {
@@ -481,6 +533,8 @@ static void follow_end(struct following *following, enum ending ending)
     }
     read_tables(task, &registers);
     if (ending == JUMPED) {
+        ledger->left += following->thrown;
+        thrown += following->thrown;
         if (!ledger_call_abandon(ledger, &following->call, &view)) {
             complain(task, &registers, "left by longjmp");
         }
@@ -854,11 +908,17 @@ static pid_t start(char **arguments)
 int main(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "+c:")) != -1) {
-        if (option != 'c') {
+    while ((option = getopt(argc, argv, "+c:f:")) != -1) {
+        switch (option) {
+        case 'c':
+            crash_after = strtoul(optarg, NULL, 10);
+            break;
+        case 'f':
+            freed_kept = strtoul(optarg, NULL, 10);
+            break;
+        default:
             return 64;
         }
-        crash_after = strtoul(optarg, NULL, 10);
     }
     if (optind == argc) {
         return 64;
@@ -875,7 +935,7 @@ int main(int argc, char **argv)
     if (readings == 0) {
         give_up("nothing was read");
     }
-    printf("%lu calls, %lu instructions, %lu readings, %lu signals, %lu jumps\n", calls, instructions,
-           readings, signals_sent, jumps);
+    printf("%lu calls, %lu instructions, %lu readings, %lu signals, %lu jumps, %lu thrown\n", calls,
+           instructions, readings, signals_sent, jumps, thrown);
     return 0;
 }

@@ -377,15 +377,56 @@ static void jumps(void)
 }
 
 /* ---------------------------------------------------------------------------------------------------------------
+ * The history of freed blocks, of which the last three are kept
+ */
+
+static void history(void)
+{
+    mode_set(MODE_WATCH);
+    for (int i = 0; i < 4; i++) {
+        kept[i] = malloc(100 + 1000 * i);
+    }
+    mode_set(MODE_STEP);
+    free(kept[0]);
+    kept[1] = realloc(kept[1], 300000); /* moved to a mapping of its own */
+    mode_set(MODE_WATCH);
+    REQUIRE(tm_track(7, 0x1000, 30) == 0 && tm_untrack(7, 0x1000) == 0);
+    mode_set(MODE_STEP);
+    free(kept[2]); /* the first one of them goes */
+    REQUIRE(tm_untrack(7, 77) == 0);
+    free(kept[1]);
+    mode_set(MODE_WATCH);
+    kept[0] = malloc(100); /* where the first one was */
+    mode_set(MODE_STEP);
+    free(kept[0]);
+    free(kept[3]);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * An operator new that throws through the tracer (thrower.cpp)
+ */
+
+#pragma weak throw_once
+extern int throw_once(void);
+
+static void throws(void)
+{
+    mode_set(MODE_STEP);
+    REQUIRE(throw_once && throw_once() == 1);
+    kept[0] = malloc(71); /* the thread goes on */
+    free(kept[0]);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------
  */
 
 static const struct {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
-    {"family", family}, {"tracks", tracks},         {"threads", threads},
-    {"forks", forks},   {"fork_alone", fork_alone}, {"plugins", plugins},
-    {"growth", growth}, {"signals", signals},       {"jumps", jumps},
+    {"family", family},         {"tracks", tracks},   {"threads", threads}, {"forks", forks},
+    {"fork_alone", fork_alone}, {"plugins", plugins}, {"growth", growth},   {"signals", signals},
+    {"jumps", jumps},           {"history", history}, {"throws", throws},
 };
 
 int main(int argc, char **argv)

@@ -138,6 +138,7 @@ static bool line_read(struct view_sums *sums, const char *line, const char *end)
 static bool coverage_read(const char *line, struct view *view)
 {
     view->ambiguous = view->ambiguous || strstr(line, "cannot be told");
+    view->peak_damaged = strstr(line, "DAMAGED") || strstr(line, "DISAGREE"); /* of the last value so far */
     const char *flight = strstr(line, " in flight");
     while (flight && flight > line && flight[-1] != ' ') {
         flight--;
@@ -172,6 +173,33 @@ static bool statistics_read(struct ca_target *target, const char *value, struct 
     return understood && covered;
 }
 
+/* The value of a key, in the text of a JSON object; NULL = it has none. */
+static const char *json_value(const char *text, const char *key)
+{
+    char quoted[32];
+    snprintf(quoted, sizeof(quoted), "\"%s\":", key);
+    const char *found = text ? strstr(text, quoted) : NULL;
+    found = found ? found + strlen(quoted) : NULL;
+    return found ? found + strspn(found, " \"") : NULL;
+}
+
+bool view_freed_at(struct ca_target *target, uint64_t address, uint64_t *ret_size)
+{
+    char number[32];
+    snprintf(number, sizeof(number), "0x%lx", address);
+    const char *command[] = {"block", number, "--format", "json"};
+    struct text text = {0};
+    struct ca_output output = {.context = &text, .write = text_write};
+    enum ca_status status = ca_command_run(target, sizeof(command) / sizeof(command[0]), command, &output);
+    const char *state = json_value(text.bytes, "state"), *base = json_value(text.bytes, "base");
+    const char *size = json_value(text.bytes, "size");
+    bool found = status == CA_COMPLETE && state && strncmp(state, "freed", 5) == 0 && base && size &&
+                 strtoull(base, NULL, 16) == address;
+    *ret_size = found ? strtoull(size, NULL, 10) : 0;
+    free(text.bytes);
+    return found;
+}
+
 /* ---------------------------------------------------------------------------------------------------------------
  * All of it
  */
@@ -190,10 +218,11 @@ bool view_read_target(struct ca_target *target, struct view *view)
     if (!snapshot) {
         return fail(view, "take_snapshot", error);
     }
-    view->ambiguous = false;
+    view->ambiguous = view->peak_damaged = false;
     bool done = blocks_read(snapshot, view) && statistics_read(target, "live", view, &view->live) &&
-                statistics_read(target, "total", view, &view->total) &&
-                statistics_read(target, "peak", view, &view->peak);
+                statistics_read(target, "total", view, &view->total);
+    view->damaged = view->peak_damaged;
+    done = done && statistics_read(target, "peak", view, &view->peak);
     ca_snapshot_destroy(snapshot);
     return done;
 }

@@ -32,6 +32,8 @@ struct view {
     uint64_t current_bytes, peak_bytes;
     uint64_t covered, dropped, in_flight; /* of the coverage line */
     bool ambiguous;                       /* it says that an operation cannot be told */
+    bool damaged;                         /* ... that records are damaged, or contradict each other */
+    bool peak_damaged;                    /* ... so of the peak's composition */
     char error[500];                      /* what went wrong; "" = nothing */
 };
 
@@ -56,6 +58,10 @@ void view_source_close(struct view_source *source);
 /* Reads everything. `thread` stands still with these registers (struct user_regs_struct). False with
  * view->error. */
 bool view_read(struct view_source *source, uint32_t thread, const void *registers, struct view *view);
+
+/* What the command "block" says of an address in the last view's process: the size of a freed block that
+ * begins there; false where it says something else. */
+bool view_freed_at(struct ca_target *target, uint64_t address, uint64_t *ret_size);
 
 /* Did the engine read any of [start, end) for the last view? */
 bool view_has_read(const struct view_source *source, uint64_t start, uint64_t end);
