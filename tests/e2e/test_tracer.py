@@ -23,8 +23,10 @@ def preload(options, allocator="glibc"):
 
 # ---------------------------------------------------------------------------------------------------------- tables
 
-@pytest.mark.parametrize("allocator", ALLOCATORS)
-@pytest.mark.parametrize("options", ["25", "25,detail=1", "25,stats=0", "1", "300", "25,freed=50,detail=1"])
+# With each option below glibc; below the others those that their behaviour may matter to.
+@pytest.mark.parametrize("options, allocator", [
+    *((options, "glibc") for options in ("25", "25,detail=1", "25,stats=0", "1", "300", "25,freed=50,detail=1")),
+    *((options, allocator) for allocator in ALLOCATORS if allocator != "glibc" for options in ("25", "25,freed=50,detail=1"))])
 @pytest.mark.parametrize("threads", [1, 8])
 def test_ledger(program, threads, options, allocator):
     """Every block of every function of the malloc family, with its size, once; and all counters agree with the blocks."""
