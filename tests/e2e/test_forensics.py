@@ -99,6 +99,29 @@ def test_use_after_free(bug, tmp_path, source, argument, freed, used, flavour):
     assert len(re.findall(r"\d\.\d{3} s before the newest record", part)) == 2
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("argument, used, words", [("reused", "read", "touches 0x7878787878787888"),
+                                                   ("called", "call", "goes to 0x7878787878787878"),
+                                                   ("near", "read", None)])
+def test_use_after_free_and_reuse(bug, tmp_path, argument, used, words, flavour):
+    """The stale pointer leads to a live block, a text, where the item was: it may be that, and all three are named."""
+    text = report(tmp_path, [bug("use_after_free.c", flavour), argument])
+    assert text.count("free: ") == 1 and "erflow" not in text
+    if words:
+        wild = paragraph(text, f"The faulting instruction {words}")
+        assert wild.endswith(", no address that a pointer can have")
+    part = paragraph(text, "Perhaps a use after free: ")
+    assert re.match(r"0x[0-9a-f]+ is the start of a live block of 64 bytes, where a block of 64 bytes was freed before\n"
+                    r"  found by: 0x(?:7878)?787878787878, which the program took for a pointer", part)
+    if flavour == "plain":
+        assert lines_under(text, "Stack of thread")[-1] == line_of("use_after_free.c", used)
+        assert lines_under(part, "freed block was allocated")[-1] == line_of("use_after_free.c", "allocated")
+        assert line_of("use_after_free.c", "freed") in lines_under(part, "and freed")
+        assert lines_under(part, "live block was allocated")[-1] == line_of("use_after_free.c", "text")
+    without = report(tmp_path, [bug("use_after_free.c", flavour), argument], "-n", "25")
+    assert "free: " not in without and " freed" not in without
+
+
 FAULTS = {"deep": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
           "mutual": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
           "thread": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",

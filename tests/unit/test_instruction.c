@@ -40,6 +40,9 @@ static const struct example examples[] = {
     {"rep stosq", {0xf3, 0x48, 0xab}, 3, 1, {{VALUE(CA_RDI), CA_RDI, NO_REGISTER}}},
     {"call *(%rax)", {0xff, 0x10}, 2, 2, {{VALUE(CA_RAX), CA_RAX, NO_REGISTER}, {VALUE(CA_RSP) - 8, CA_RSP, NO_REGISTER}}},
     {"jmp *8(%rdx)", {0xff, 0x62, 0x08}, 3, 1, {{VALUE(CA_RDX) + 8, CA_RDX, NO_REGISTER}}},
+    {"call *%rdx", {0xff, 0xd2}, 2, 2, {{VALUE(CA_RDX), CA_RDX, NO_REGISTER}, {VALUE(CA_RSP) - 8, CA_RSP, NO_REGISTER}}},
+    {"jmp *%r11", {0x41, 0xff, 0xe3}, 3, 1, {{VALUE(CA_R11), CA_R11, NO_REGISTER}}},
+    {"inc %edx", {0xff, 0xc2}, 2, 0, {{0}}},
     {"ret", {0xc3}, 1, 1, {{VALUE(CA_RSP), CA_RSP, NO_REGISTER}}},
     {"push %rbx", {0x53}, 1, 1, {{VALUE(CA_RSP) - 8, CA_RSP, NO_REGISTER}}},
     {"leave", {0xc9}, 1, 1, {{VALUE(CA_RBP), CA_RBP, NO_REGISTER}}},
@@ -81,6 +84,30 @@ START_TEST(operands)
 }
 END_TEST
 
+/* Where a call or jump goes is in the memory, or the register is it. */
+START_TEST(targets)
+{
+    static const struct {
+        uint8_t code[3];
+        bool holds, is;
+    } known[] = {
+        {{0xff, 0x10}, true, false},       /* call *(%rax) */
+        {{0xff, 0x62, 0x08}, true, false}, /* jmp *8(%rdx) */
+        {{0xff, 0xd2}, false, true},       /* call *%rdx */
+        {{0x41, 0xff, 0xe3}, false, true}, /* jmp *%r11 */
+        {{0xff, 0x30}, false, false},      /* push (%rax) */
+        {{0xff, 0x00}, false, false},      /* incl (%rax) */
+    };
+    uint64_t registers[CA_REGISTER_COUNT];
+    registers_fill(registers);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct ca_operand found[CA_OPERANDS_MAX];
+        ck_assert_uint_ge(ca_instruction_operands(known[i].code, 3, registers, found), 1);
+        ck_assert_msg(found[0].holds_target == known[i].holds && found[0].is_target == known[i].is, "%zu", i);
+    }
+}
+END_TEST
+
 /* Whatever the bytes are: no more than there is room for. */
 START_TEST(any_bytes)
 {
@@ -106,6 +133,7 @@ int main(void)
     Suite *suite = suite_create("instructions");
     TCase *tests = tcase_create("operands");
     tcase_add_loop_test(tests, operands, 0, sizeof examples / sizeof *examples);
+    tcase_add_test(tests, targets);
     tcase_add_test(tests, any_bytes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -1,6 +1,7 @@
 /* evidence.c: which blocks a fault has to do with. A finding is strong when the fault itself leads to the
- * block: its address lies there, or the pointer that the instruction followed was read from there. That a
- * register or the stack points to a freed block is weak: it may be left over. */
+ * block: its address lies there, or the pointer that the instruction followed was read from there. Where it
+ * was read from a live block in memory that was freed before, the program may have meant what was freed. That
+ * a register or the stack points to a freed block is weak: it may be left over. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct finding {
     struct ca_place place; /* of the first pointer into it */
     struct ca_text how;
     bool strong;
+    bool reused;    /* the place is a live block, and `place.freed` what lay there before */
     bool by_stack;  /* a word of the stack is among the ways already */
     uint64_t value; /* the pointer that was followed, which was read from it at `value_at`; 0 = none */
     uint64_t value_at;
@@ -39,6 +41,7 @@ struct evidence {
     size_t operand_count;
     const struct ca_operand *operand; /* that faulted; NULL = not known */
     bool jumped;                      /* the fault is at the program counter itself */
+    bool read;                        /* from the operand was `address`, to which a call or jump was to go */
     struct finding findings[FINDINGS_MAX];
     size_t count;
     bool told; /* something was said of the fault's address */
@@ -72,6 +75,28 @@ static void operand_choose(struct evidence *evidence)
     }
 }
 
+/* A call or jump through memory that holds no address: the instruction has a fault of its own, for which the
+ * kernel names none. */
+static bool target_read(struct evidence *evidence, struct ca_error **ret_error)
+{
+    const struct ca_operand *operand = evidence->operands;
+    uint64_t target = 0;
+    size_t got = 0;
+    if (evidence->has_address || !evidence->operand_count || !operand->holds_target) {
+        return true;
+    }
+    if (!ca_source_read_some(ca_memory_source(memory_of(evidence)), operand->address, &target, sizeof target,
+                             &got, ret_error)) {
+        return false;
+    }
+    if (got == sizeof target && is_wild(target)) {
+        evidence->operand = operand;
+        evidence->has_address = evidence->read = true;
+        evidence->address = target;
+    }
+    return true;
+}
+
 static bool fault_read(struct evidence *evidence, struct ca_error **ret_error)
 {
     const struct ca_case *crash = evidence->crash;
@@ -90,7 +115,7 @@ static bool fault_read(struct evidence *evidence, struct ca_error **ret_error)
             ca_instruction_operands(code, got, crash->thread->registers, evidence->operands);
     }
     operand_choose(evidence);
-    return true;
+    return target_read(evidence, ret_error);
 }
 
 /* "(rax + 16)" */
@@ -181,7 +206,10 @@ static bool tell_fault(struct evidence *evidence, struct ca_error **ret_error)
         return false;
     }
     if (evidence->operand && evidence->crash->information.si_code == SI_KERNEL) {
-        ca_text_printf(text, "\nThe faulting instruction touches 0x%" PRIx64, evidence->address);
+        ca_text_printf(text, "\nThe faulting instruction %s 0x%" PRIx64,
+                       evidence->read || evidence->operand->is_target ? "goes to" : "touches",
+                       evidence->address);
+        ca_text_add(text, evidence->read ? ", which it reads from memory" : "");
         add_operand(text, evidence);
         ca_text_add(text, ", ");
         ca_place_add_words(text, &place);
@@ -398,6 +426,68 @@ static bool history_try(struct evidence *evidence, uint64_t value, struct ca_err
     return true;
 }
 
+/* If the pointer goes into a live block that holds the value, where a freed one lay before: the program may
+ * still have meant that one. */
+static bool reuse_try(struct evidence *evidence, uint64_t pointer, uint64_t value, const char *how,
+                      bool *ret_found, struct ca_error **ret_error)
+{
+    struct ca_place place;
+    uint64_t address = 0, word;
+    bool reused = false;
+    if (pointer < SMALL || is_wild(pointer)) {
+        return true;
+    }
+    if (!ca_table_freed_around(evidence->crash->teller.table, pointer, &place.freed, &reused, ret_error)) {
+        return false;
+    }
+    if (!reused) {
+        return true;
+    }
+    struct ca_freed former = place.freed;
+    if (!ca_place_find(memory_of(evidence), pointer, &place, ret_error)) {
+        return false;
+    }
+    if (place.kind != CA_PLACE_LIVE) {
+        return true;
+    }
+    if (!content_has(evidence, &place.block, value, &address, &word, ret_error)) {
+        return false;
+    }
+    if (address - former.block.address >= former.block.size) {
+        return true; /* not there, or beyond what the freed block had */
+    }
+    if (evidence->count == FINDINGS_MAX) { /* a weak one makes room */
+        ca_text_deinit(&evidence->findings[--evidence->count].how);
+    }
+    place.freed = former;
+    struct finding *finding = finding_of(evidence, &place);
+    finding->place = place;
+    finding->reused = true;
+    finding->value = word;
+    finding->value_at = address;
+    finding_add_how(finding, how);
+    *ret_found = true;
+    return true;
+}
+
+/* By the first register that points there. */
+static bool reuses_try(struct evidence *evidence, uint64_t value, struct ca_error **ret_error)
+{
+    const struct ca_thread_state *thread = evidence->crash->thread;
+    bool found = false;
+    for (unsigned i = 0; i < CA_REGISTER_COUNT && i < thread->register_count && !found; i++) {
+        char how[32];
+        if (!ca_register_name(i) || i == CA_RIP || i == CA_RSP) {
+            continue;
+        }
+        snprintf(how, sizeof how, "register %s", ca_register_name(i));
+        if (!reuse_try(evidence, thread->registers[i], value, how, &found, ret_error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The pointer that was followed: was it read from a freed block? */
 static bool value_try(struct evidence *evidence, struct ca_error **ret_error)
 {
@@ -405,7 +495,7 @@ static bool value_try(struct evidence *evidence, struct ca_error **ret_error)
     if (!evidence->has_address || (!operand && !evidence->jumped)) {
         return true;
     }
-    uint64_t value = evidence->jumped || operand->base < 0
+    uint64_t value = evidence->jumped || evidence->read || operand->base < 0
                          ? evidence->address
                          : evidence->crash->thread->registers[operand->base];
     bool found = false;
@@ -423,7 +513,13 @@ static bool value_try(struct evidence *evidence, struct ca_error **ret_error)
             found = true;
         }
     }
-    return found || history_try(evidence, value, ret_error);
+    if (!found && !history_try(evidence, value, ret_error)) {
+        return false;
+    }
+    for (size_t i = 0; i < evidence->count; i++) {
+        found = found || evidence->findings[i].strong;
+    }
+    return found || reuses_try(evidence, value, ret_error);
 }
 
 /* ------------------------------------------------------------------------------------------------- text */
@@ -440,6 +536,11 @@ static bool finding_tell(struct evidence *evidence, const struct finding *findin
     ca_text_add(text, finding->strong ? "Use after free: " : "Perhaps a use after free: ");
     ca_text_style(text, CA_STYLE_PLAIN);
     ca_place_add_text(text, &finding->place);
+    bool reused = finding->reused;
+    if (reused) {
+        ca_text_printf(text, ", where a block of %" PRIu64 " byte%s was freed before", freed->block.size,
+                       freed->block.size == 1 ? "" : "s");
+    }
     ca_text_add(text, "\n  found by: ");
     if (finding->value) {
         ca_text_printf(text,
@@ -449,20 +550,25 @@ static bool finding_tell(struct evidence *evidence, const struct finding *findin
     }
     ca_text_add_bytes(text, finding->how.bytes ? finding->how.bytes : "", finding->how.size);
     ca_text_add(text, "\n");
-    return ca_tell_deed(teller, text, "The block was allocated", &allocation, ret_error) &&
-           ca_tell_deed(teller, text, "and freed", &release, ret_error);
+    struct ca_deed now = ca_deed_of_allocation(&finding->place.block);
+    return ca_tell_deed(teller, text, reused ? "The freed block was allocated" : "The block was allocated",
+                        &allocation, ret_error) &&
+           ca_tell_deed(teller, text, "and freed", &release, ret_error) &&
+           (!reused ||
+            ca_tell_deed(teller, text, "Since then the live block was allocated there", &now, ret_error));
 }
 
 static bool findings_tell(struct evidence *evidence, struct ca_error **ret_error)
 {
-    size_t strong = 0, shown = 0;
+    size_t strong = 0, reused = 0, shown = 0;
     for (size_t i = 0; i < evidence->count; i++) {
         strong += evidence->findings[i].strong;
+        reused += evidence->findings[i].reused;
     }
     size_t limit = strong ? STRONG_SHOWN : WEAK_SHOWN;
     for (size_t i = 0; i < evidence->count && shown < limit; i++) {
         const struct finding *finding = &evidence->findings[i];
-        if (strong && !finding->strong) {
+        if (strong ? !finding->strong : reused && !finding->reused) {
             continue;
         }
         shown++;

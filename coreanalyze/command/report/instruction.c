@@ -169,6 +169,12 @@ static void modrm_read(struct decoding *decoding, uint8_t *ret_extension)
     int base = modrm & 7, index = NOTHING;
     unsigned scale = 0, bytes = mode == 1 ? 1 : mode == 2 ? 4 : 0;
     *ret_extension = modrm >> 3 & 7;
+    bool goes =
+        decoding->map == 0 && decoding->opcode == 0xff && (*ret_extension == 2 || *ret_extension == 4);
+    if (mode == 3 && goes) {
+        operand_add(decoding, base | (decoding->rex_b ? 8 : 0), NOTHING, 0, 0);
+        decoding->operands[0].is_target = true;
+    }
     if (mode == 3 || (mode == 0 && base == RBP)) {
         return; /* a register; relative to the instruction pointer */
     }
@@ -191,6 +197,9 @@ static void modrm_read(struct decoding *decoding, uint8_t *ret_extension)
     if (is_address) {
         operand_add(decoding, base == NOTHING ? NOTHING : base | (decoding->rex_b ? 8 : 0), index, scale,
                     offset);
+    }
+    if (goes && decoding->count) {
+        decoding->operands[0].holds_target = true;
     }
 }
 

@@ -1,6 +1,6 @@
 /* use_after_free.c: the classic misuses of a freed block.
  *
- * usage: use_after_free read|write|wild|realloc|thread
+ * usage: use_after_free read|write|wild|realloc|thread|reused|near|called
  *
  * Each overwrites or follows a pointer that is read from the freed memory, and dies of it. */
 #include <pthread.h>
@@ -48,6 +48,22 @@ NOINLINE static int item_look(struct item *item)
     return item->other->name[0]; /* look */
 }
 
+/* A text comes to the place of a freed block, which malloc hands out first. As pointers, its words have this
+ * many bytes. */
+NOINLINE static char *text_create(size_t size, size_t bytes)
+{
+    char *text = malloc(size); /* text */
+    for (size_t i = 0; i < size; i++) {
+        text[i] = i % 8 < bytes ? 'x' : 0;
+    }
+    return text;
+}
+
+NOINLINE static int item_call(struct item *item)
+{
+    return ((int (*)(struct item *))item->next)(item) + 1; /* call */
+}
+
 NOINLINE static char *text_enlarge(char *text)
 {
     char *larger = realloc(text, 1 << 20); /* moved */
@@ -86,6 +102,12 @@ int main(int argc, char **argv)
         pthread_create(&thread, NULL, worker, NULL);
         pthread_join(thread, NULL);
         return item_read(shared);
+    }
+    if (strcmp(what, "reused") == 0 || strcmp(what, "near") == 0 || strcmp(what, "called") == 0) {
+        item_drop(item);
+        char *text = text_create(sizeof *item, what[0] == 'n' ? 6 : 8);
+        printf("%c", text[0]);
+        return what[0] == 'c' ? item_call(shared) : item_read(shared);
     }
     if (strcmp(what, "realloc") == 0) {
         shared->next = NULL;
