@@ -15,8 +15,7 @@ held by leaked blocks alone.
   -n N              show the N largest groups (default 10), 0 = all
   -by KEY           group by traceback (default), lineno, filename, function, module, domain, thread or type
   -roots ROOTS      all (default), or lsan: what the program maps itself is not searched
-  -suppressions FILE
-                    leave out the leaks that a suppression file of LeakSanitizer's names
+  -suppressions FILE  leave out the leaks that a suppression file of LeakSanitizer's names
   -format FORMAT    text (default), json, csv, folded, speedscope or html
 and the filters of tm-top; "tm-leaks --help" explains all options. All blocks are read once: of a process, at
 the speed of GDB's reading of memory.
