@@ -119,7 +119,8 @@ def test_use_after_free_and_reuse(bug, tmp_path, argument, used, words, flavour)
         assert line_of("use_after_free.c", "freed") in lines_under(part, "and freed")
         assert lines_under(part, "live block was allocated")[-1] == line_of("use_after_free.c", "text")
     without = report(tmp_path, [bug("use_after_free.c", flavour), argument], "-n", "25")
-    assert "free: " not in without and " freed" not in without
+    assert "free: " not in without and " was freed" not in without
+    assert "\nWhether that pointer outlived its block is not known: " in without
 
 
 FAULTS = {"deep": r"\nStack overflow: 0x[0-9a-f]+ is just below the stack of thread \d+\n",
@@ -139,6 +140,8 @@ def test_other_faults(bug, tmp_path, fault):
     text = report(tmp_path, [bug("faults.c", "plain"), fault])
     assert re.search(FAULTS[fault], text), text
     assert ("reed" in text) == (fault == "unmapped"), text
+    without = report(tmp_path, [bug("faults.c", "plain"), fault], "-n", "25")
+    assert ("outlived its block" in without) == (fault == "unmapped"), without
     stack = lines_under(text, "Stack of thread")
     assert stack and (fault != "deep" or re.search(r"\[the same \d{4,} more times\]", text))
     if fault in ("mutual", "thread"):
@@ -147,9 +150,10 @@ def test_other_faults(bug, tmp_path, fault):
 
 
 def test_use_after_free_without_history(bug, tmp_path):
-    """Nothing is known, and nothing is claimed."""
+    """Nothing is known, and nothing is claimed but that."""
     text = report(tmp_path, [bug("use_after_free.c", "plain"), "read"], "-n", "25")
-    assert "SIGSEGV" in text and "reed block" not in text and "se after free" not in text
+    assert "SIGSEGV" in text and "reed block of" not in text and "se after free" not in text
+    assert paragraph(text, "Whether that pointer outlived its block is not known: ").endswith(" (tm-run -o freed=COUNT).")
 
 
 # ----------------------------------------------------------------------------------------------- bad frees

@@ -595,8 +595,17 @@ static bool evidence_collect(struct evidence *evidence, struct ca_error **ret_er
     if (evidence->told && !wild && !is_null) {
         return findings_tell(evidence, ret_error);
     }
-    return registers_try(evidence, is_null, ret_error) && (is_null || stack_try(evidence, ret_error)) &&
-           value_try(evidence, ret_error) && findings_tell(evidence, ret_error);
+    if (!registers_try(evidence, is_null, ret_error) || (!is_null && !stack_try(evidence, ret_error)) ||
+        !value_try(evidence, ret_error)) {
+        return false;
+    }
+    bool kept = evidence->crash->teller.table->root.features & TM_FEATURE_FREED;
+    if (evidence->has_address && !is_null && !kept) {
+        ca_text_add(evidence->text,
+                    "\nWhether that pointer outlived its block is not known: no history of freed "
+                    "blocks was kept (tm-run -o freed=COUNT).\n");
+    }
+    return findings_tell(evidence, ret_error);
 }
 
 bool ca_case_add_evidence(const struct ca_case *crash, struct ca_text *text, struct ca_error **ret_error)
