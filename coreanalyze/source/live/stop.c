@@ -139,6 +139,7 @@ struct stop {
     size_t signal_capacity;
     bool *standing; /* by thread: it is in a ptrace stop */
     size_t standing_capacity;
+    bool is_cut;  /* a thread ended while /proc/PID/task was read: those after it may be missing there */
     bool already; /* it stands, held by somebody else */
     bool done;
     struct ca_error *error;
@@ -187,6 +188,7 @@ static bool threads_seize(struct stop *stop, size_t *ret_new)
     }
     bool good = true;
     *ret_new = 0;
+    stop->is_cut = false;
     for (struct dirent *entry; good && (entry = readdir(tasks));) {
         uint32_t tid = (uint32_t)strtoul(entry->d_name, NULL, 10);
         if (tid == 0 || is_known(stop, tid)) {
@@ -200,8 +202,11 @@ static bool threads_seize(struct stop *stop, size_t *ret_new)
             char state = thread_state(stop->pid, tid); /* an ended thread cannot be seized */
             good = state == 'Z' || state == 'X' || state == '\0' ||
                    ca_fail_attach(stop->pid, EPERM, &stop->error);
+            stop->is_cut = stop->is_cut || tid != stop->pid; /* a main thread may stay a zombie */
         } else if (errno != ESRCH) {
             good = ca_fail_attach(stop->pid, errno, &stop->error);
+        } else {
+            stop->is_cut = true;
         }
     }
     closedir(tasks);
@@ -316,7 +321,9 @@ static void *stop_run(void *context)
     hurry();
     size_t fresh = 1;
     bool good = true;
-    while (good && fresh) { /* a thread that does not stand yet may start another */
+    int64_t deadline = now_ns() + PATIENCE_NS; /* a zombie that somebody else traces stays */
+    /* A thread that does not stand yet may start another. */
+    while (good && (fresh || (stop->is_cut && now_ns() < deadline))) {
         good = threads_seize(stop, &fresh);
         threads_wait(stop);
     }

@@ -61,8 +61,10 @@ static void slots_check(const struct slot *slots, const char *where)
             settled++;
             known++;
             if (!block || block->size != slots[i].size) {
-                give_up("%s: block 0x%lx of %lu bytes is %s (%lu in flight)", where, slots[i].address,
-                        slots[i].size, block ? "of another size" : "missing", view.in_flight);
+                give_up("%s: block 0x%lx of %lu bytes is %s (slot %zu; %lu in flight, %lu dropped%s%s)",
+                        where, slots[i].address, slots[i].size, block ? "of another size" : "missing", i,
+                        view.in_flight, view.dropped, view.ambiguous ? ", one cannot be told" : "",
+                        view.damaged ? ", damaged records" : "");
             }
         }
     }
@@ -113,13 +115,13 @@ static size_t threads_stop(pid_t pid, pid_t *threads, size_t capacity)
                 known = known || threads[i] == tid;
             }
             int status;
-            if (known || count == capacity || ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) {
+            if (known || count == capacity) {
                 continue;
             }
-            if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0 && waitpid(tid, &status, __WALL) == tid &&
-                WIFSTOPPED(status)) {
+            is_new = true; /* also when it has ended: those after it may be missing in this reading */
+            if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0 && ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0 &&
+                waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status)) {
                 threads[count++] = tid;
-                is_new = true;
             }
         }
         closedir(directory);
