@@ -87,6 +87,22 @@ struct ca_selection *ca_selection_create(const struct ca_options *options, const
     return selection;
 }
 
+struct ca_selection *ca_selection_of_target(const struct ca_options *options, struct ca_target *target,
+                                            struct ca_snapshot **ret_snapshot, struct ca_error **ret_error)
+{
+    struct ca_table *table = ca_target_table(target, ret_error);
+    *ret_snapshot = table ? ca_target_snapshot(target, options->skip.items, options->skip.count,
+                                               options->no_skip, ret_error)
+                          : NULL;
+    return *ret_snapshot ? ca_selection_create(options, table, *ret_snapshot, ret_error) : NULL;
+}
+
+bool ca_selection_chooses(void *context, const struct ca_trace *trace, bool *ret_keeps,
+                          struct ca_error **ret_error)
+{
+    return ca_selection_keeps(context, trace, ret_keeps, ret_error);
+}
+
 void ca_selection_set_types(struct ca_selection *selection, struct ca_types *types)
 {
     selection->types = types;

@@ -3,6 +3,7 @@
 #define CA_COMMAND_SELECTION_H
 
 #include "../table/table.h"
+#include "../target.h"
 #include "options.h"
 
 struct ca_selection;
@@ -11,6 +12,14 @@ struct ca_selection;
  * needs what this process did not record. */
 struct ca_selection *ca_selection_create(const struct ca_options *options, const struct ca_table *table,
                                          struct ca_snapshot *snapshot, struct ca_error **ret_error);
+/* The same for a target whose table and snapshot were not read yet. *ret_snapshot: the target's. */
+struct ca_selection *ca_selection_of_target(const struct ca_options *options, struct ca_target *target,
+                                            struct ca_snapshot **ret_snapshot, struct ca_error **ret_error);
+
+/* As struct ca_profile_choice asks; context: the selection. */
+bool ca_selection_chooses(void *context, const struct ca_trace *trace, bool *ret_keeps,
+                          struct ca_error **ret_error);
+
 /* For --by type; borrowed. */
 struct ca_types;
 void ca_selection_set_types(struct ca_selection *selection, struct ca_types *types);

@@ -47,12 +47,6 @@ static void coverage_remark(struct ca_run *run, const char *name, const struct c
 
 /* ------------------------------------------------------------------------------------------------- adding */
 
-static bool choice_keeps(void *context, const struct ca_trace *trace, bool *ret_keeps,
-                         struct ca_error **ret_error)
-{
-    return ca_selection_keeps(context, trace, ret_keeps, ret_error);
-}
-
 /* For statistics. An error of reading leaves the sum as it is: *ret_whole. */
 static bool add_weights(struct ca_merge *merge, const struct ca_run *run, const char *name,
                         struct ca_target *target, bool *ret_whole, struct ca_error **ret_error)
@@ -73,20 +67,14 @@ static bool add_weights(struct ca_merge *merge, const struct ca_run *run, const 
 static bool add_blocks(struct ca_merge *merge, const struct ca_run *run, const char *name,
                        struct ca_target *target, bool *ret_whole, struct ca_error **ret_error)
 {
-    const struct ca_options *options = &run->options;
     *ret_whole = true;
-    struct ca_table *table = ca_target_table(target, ret_error);
-    struct ca_snapshot *snapshot = table
-                                       ? ca_target_snapshot(target, options->skip.items, options->skip.count,
-                                                            options->no_skip, ret_error)
-                                       : NULL;
-    struct ca_selection *selection =
-        snapshot ? ca_selection_create(options, table, snapshot, ret_error) : NULL;
+    struct ca_snapshot *snapshot;
+    struct ca_selection *selection = ca_selection_of_target(&run->options, target, &snapshot, ret_error);
     if (!selection) {
         return false;
     }
     *ret_whole = false;
-    struct ca_profile_choice choice = {selection, choice_keeps};
+    struct ca_profile_choice choice = {selection, ca_selection_chooses};
     bool done = ca_merge_add_blocks(merge, name, snapshot, &choice, ret_error);
     ca_selection_destroy(selection);
     return done;
